@@ -1,0 +1,19 @@
+//! What the specs need to know of a model: sizes and constants, by the symbols the specs use.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes and constants of one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// The family, whose specs apply: `gpt2`.
+    pub family: String,
+    /// Number of layers; the range of `{l}`.
+    pub layers: usize,
+    /// Sizes by symbol. For GPT-2: `C` context, `D` width, `H` heads, `Dh` head dimension, `F` inner width, `V` vocabulary.
+    pub sizes: BTreeMap<String, usize>,
+    /// Constants by name. For GPT-2: `epsilon`.
+    pub constants: BTreeMap<String, f64>,
+}

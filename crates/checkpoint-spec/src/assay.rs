@@ -1,0 +1,334 @@
+//! Compares one case's captures: shape and dtype first, then values. Produces numbers, never verdicts.
+
+mod derive;
+mod evidence;
+mod peers;
+mod quorum;
+mod ties;
+
+use capture::{Case, Precision, Tensor, TensorName, TensorSource};
+use tensor_compare::{
+    Criterion, LayoutMismatch, MatchedPair, OraclePair, Statistics, Tolerance, compare, compare_with_oracle,
+};
+
+pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
+pub use peers::PeerObservation;
+pub use quorum::QuorumObservation;
+
+use crate::checks::{CheckContext, Examination};
+use crate::plan::{Required, direct_inputs, required};
+use crate::results::{Mode, Outcome, StatisticsRecord};
+use crate::spec::{Rule, SpecError};
+
+/// Who judges when expected values follow from the subject's own activations.
+pub const ITSELF: &str = "itself";
+
+/// One required comparison and its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What was required.
+    pub required: Required,
+    /// The case.
+    pub case: String,
+    /// Chained or isolated.
+    pub mode: Mode,
+    /// Who judges.
+    pub reference: String,
+    /// The numbers, or why there are none.
+    pub outcome: Outcome,
+    /// The direct inputs, by tensor name.
+    pub inputs: Vec<TensorName>,
+}
+
+/// What the check of one requirement found in one case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExaminedRequirement {
+    /// Index of the spec.
+    pub spec: usize,
+    /// Index of the requirement in it.
+    pub requirement: usize,
+    /// How often it must be checked.
+    pub required: u64,
+    /// What was found.
+    pub examination: Examination,
+}
+
+/// All numbers of one case.
+#[derive(Clone, Debug)]
+pub struct CaseAssay {
+    /// The case.
+    pub case: String,
+    /// Comparisons in execution order: for each mode, activation by activation.
+    pub observations: Vec<Observation>,
+    /// Requirements with a check of their own.
+    pub requirements: Vec<ExaminedRequirement>,
+    /// Activations of the subject that no spec asks for.
+    pub unexpected: Vec<TensorName>,
+    /// The references against each other at f64.
+    pub quorum: Vec<QuorumObservation>,
+    /// The f32 references measured as if they were subjects.
+    pub peers: Vec<PeerObservation>,
+}
+
+/// Compares everything that specs, architecture and case require.
+pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseAssay, SpecError> {
+    let plan = |mode| {
+        required(setting.specs, setting.architecture, evidence.case, setting.traits, mode, Precision::F32)
+    };
+    let (run, replay) = (plan(Mode::Run)?, plan(Mode::Replay)?);
+    let assayer = Assayer { setting, evidence };
+    let mut observations = Vec::new();
+    for required in &run {
+        assayer.observe_run(required, &mut observations);
+    }
+    for required in &replay {
+        assayer.observe_replay(required, &mut observations);
+    }
+    Ok(CaseAssay {
+        case: evidence.case.id.clone(),
+        observations,
+        requirements: assayer.examine_requirements(&run),
+        unexpected: assayer.unexpected(&run, &replay),
+        quorum: quorum::observe(setting, evidence)?,
+        peers: peers::observe(setting, evidence, &run, &replay),
+    })
+}
+
+struct Assayer<'a> {
+    setting: &'a Setting<'a>,
+    evidence: &'a CaseEvidence<'a>,
+}
+
+impl Assayer<'_> {
+    fn rule(&self, required: &Required) -> &Rule {
+        &self.setting.specs.specs[required.spec].activations[required.activation].rule
+    }
+
+    fn observe_run(&self, required: &Required, observations: &mut Vec<Observation>) {
+        let case = self.evidence.case;
+        let actual = || fetch(self.evidence.subject.run, "subject", required);
+        let mut push = |reference: String, outcome| {
+            observations.push(self.observation(required, Mode::Run, reference, outcome));
+        };
+        match self.rule(required) {
+            Rule::Derived { from, .. } => {
+                let expected = derive::derive(*from, required, case, self.evidence.subject.run);
+                push(ITSELF.to_owned(), actual().and_then(|a| Ok(same_bits(&a, &expected?))).into_outcome());
+            }
+            Rule::Tie { .. } => {
+                for reference in self.evidence.references {
+                    let outcome = actual().and_then(|actual| {
+                        let name = reference.at(Precision::F64);
+                        let expected = fetch(reference.f64.run, &name, required)?;
+                        ties::compare_tokens(required, &actual, &expected, self.evidence)
+                    });
+                    push(reference.at(Precision::F64), outcome.into_outcome());
+                }
+            }
+            rule @ (Rule::Classic { .. } | Rule::Exact { .. }) => {
+                let criterion = rule.criterion();
+                for reference in self.evidence.peers(self.setting) {
+                    let name = reference.at(Precision::F32);
+                    let outcome = actual().and_then(|actual| {
+                        let expected = fetch(reference.f32.run, &name, required)?;
+                        Ok(matched(&actual, &expected, criterion))
+                    });
+                    push(name, outcome.into_outcome());
+                }
+                if let (Rule::Classic { tolerance, .. }, Some(oracle)) = (rule, self.evidence.oracle()) {
+                    let name = oracle.at(Precision::F64);
+                    let outcome = actual().and_then(|actual| {
+                        let expected = fetch_f64(oracle.f64.run, &name, required)?;
+                        against_oracle(&actual, &expected, *tolerance, &name)
+                    });
+                    push(name, outcome.into_outcome());
+                }
+            }
+        }
+    }
+
+    fn observe_replay(&self, required: &Required, observations: &mut Vec<Observation>) {
+        let Some(oracle) = self.evidence.oracle() else { return };
+        let name = oracle.at(Precision::F64);
+        let outcome = replay_outcome(
+            self.rule(required),
+            required,
+            self.evidence.subject.replay,
+            "subject",
+            oracle.f64.replay,
+            &name,
+        );
+        observations.push(self.observation(required, Mode::Replay, name, outcome));
+    }
+
+    fn observation(
+        &self,
+        required: &Required,
+        mode: Mode,
+        reference: String,
+        outcome: Outcome,
+    ) -> Observation {
+        let (setting, case) = (self.setting, self.evidence.case);
+        Observation {
+            required: required.clone(),
+            case: case.id.clone(),
+            mode,
+            reference,
+            outcome,
+            inputs: direct_inputs(setting.specs, setting.architecture, case, required),
+        }
+    }
+
+    fn examine_requirements(&self, run: &[Required]) -> Vec<ExaminedRequirement> {
+        let nothing = capture::Capture::default();
+        let subject = self.evidence.subject.run.unwrap_or(&nothing);
+        let mut examined = Vec::new();
+        for (spec_index, spec) in self.setting.specs.specs.iter().enumerate() {
+            for (requirement_index, requirement) in spec.requirements.iter().enumerate() {
+                if !requirement.check.is_examined() {
+                    continue;
+                }
+                let of: Vec<Required> = run
+                    .iter()
+                    .filter(|r| r.spec == spec_index)
+                    .filter(|r| requirement.of.contains(&spec.activations[r.activation].name))
+                    .filter(|r| {
+                        requirement.check.applies_to(self.setting.architecture, self.evidence.case, r)
+                    })
+                    .cloned()
+                    .collect();
+                let context = CheckContext {
+                    spec,
+                    architecture: self.setting.architecture,
+                    case: self.evidence.case,
+                    capture: subject,
+                    not_contiguous: self.evidence.not_contiguous,
+                    required: &of,
+                };
+                examined.push(ExaminedRequirement {
+                    spec: spec_index,
+                    requirement: requirement_index,
+                    required: of.len() as u64,
+                    examination: requirement.check.examine(&context),
+                });
+            }
+        }
+        examined
+    }
+
+    fn unexpected(&self, run: &[Required], replay: &[Required]) -> Vec<TensorName> {
+        let extra = |source: Option<&dyn TensorSource>, plan: &[Required]| -> Vec<TensorName> {
+            let mut names = source.map(TensorSource::names).unwrap_or_default();
+            for required in plan {
+                names.remove(&required.name);
+            }
+            names.into_iter().collect()
+        };
+        let mut unexpected = extra(self.evidence.subject.run, run);
+        unexpected.extend(extra(self.evidence.subject.replay, replay));
+        unexpected
+    }
+}
+
+/// The tensor with the required layout, or the outcome that stands for its absence.
+fn fetch(source: Option<&dyn TensorSource>, side: &str, required: &Required) -> Result<Tensor, Outcome> {
+    fetch_as(source, side, required, required.dtype)
+}
+
+/// Like [`fetch`], for a float activation of an f64 capture.
+fn fetch_f64(source: Option<&dyn TensorSource>, side: &str, required: &Required) -> Result<Tensor, Outcome> {
+    let dtype = if required.dtype.is_float() { tensor_compare::DType::F64 } else { required.dtype };
+    fetch_as(source, side, required, dtype)
+}
+
+fn fetch_as(
+    source: Option<&dyn TensorSource>,
+    side: &str,
+    required: &Required,
+    dtype: tensor_compare::DType,
+) -> Result<Tensor, Outcome> {
+    let missing = || Outcome::Missing { side: side.to_owned() };
+    let tensor = match source.ok_or_else(missing)?.tensor(&required.name) {
+        Ok(found) => found.ok_or_else(missing)?,
+        Err(error) => return Err(Outcome::Unreadable { problem: error.to_string() }),
+    };
+    tensor.require_layout(dtype, &required.shape).map_err(|mismatch| mismatch_outcome(mismatch, side))?;
+    Ok(tensor)
+}
+
+fn mismatch_outcome(mismatch: LayoutMismatch, side: &str) -> Outcome {
+    let side = side.to_owned();
+    match mismatch {
+        LayoutMismatch::Shape { expected, found } => Outcome::ShapeMismatch { expected, found, side },
+        LayoutMismatch::DType { expected, found } => Outcome::DtypeMismatch { expected, found, side },
+    }
+}
+
+fn compared(actual: &Tensor, statistics: &Statistics, ties: u64) -> Outcome {
+    Outcome::Compared {
+        shape: actual.shape().clone(),
+        statistics: Box::new(StatisticsRecord::new(statistics, ties)),
+    }
+}
+
+fn matched(actual: &Tensor, expected: &Tensor, criterion: Criterion) -> Outcome {
+    match MatchedPair::new(actual.view(), expected.view()) {
+        Ok(pair) => compared(actual, &compare(pair, criterion), 0),
+        Err(mismatch) => mismatch_outcome(mismatch, "subject"),
+    }
+}
+
+fn same_bits(actual: &Tensor, expected: &Tensor) -> Outcome {
+    matched(actual, expected, Criterion::BitExact)
+}
+
+fn against_oracle(
+    actual: &Tensor,
+    oracle: &Tensor,
+    tolerance: Tolerance,
+    side: &str,
+) -> Result<Outcome, Outcome> {
+    let pair = OraclePair::new(actual.view(), actual.dtype(), oracle.view(), None)
+        .map_err(|mismatch| mismatch_outcome(mismatch, side))?;
+    match compare_with_oracle(pair, tolerance, None) {
+        Ok(found) => Ok(compared(actual, &found.statistics, 0)),
+        Err(error) => Err(Outcome::Unreadable { problem: error.to_string() }),
+    }
+}
+
+/// The numbers of one replayed activation against the oracle's replay from the same inputs.
+fn replay_outcome(
+    rule: &Rule,
+    required: &Required,
+    subject: Option<&dyn TensorSource>,
+    subject_side: &str,
+    oracle: Option<&dyn TensorSource>,
+    oracle_side: &str,
+) -> Outcome {
+    let outcome = fetch(subject, subject_side, required).and_then(|actual| {
+        let expected = fetch_f64(oracle, oracle_side, required)?;
+        match rule.replay_tolerance() {
+            Some(tolerance) if required.dtype.is_float() => {
+                against_oracle(&actual, &expected, tolerance, oracle_side)
+            }
+            _ => Ok(same_bits(&actual, &expected)),
+        }
+    });
+    outcome.into_outcome()
+}
+
+/// Both arms of a look-up are outcomes: numbers, or why there are none.
+trait IntoOutcome {
+    fn into_outcome(self) -> Outcome;
+}
+
+impl IntoOutcome for Result<Outcome, Outcome> {
+    fn into_outcome(self) -> Outcome {
+        self.unwrap_or_else(|outcome| outcome)
+    }
+}
+
+/// The case's own words for "this much of it": used by ties and quorum.
+fn last_step(case: &Case) -> usize {
+    case.schedule.len().saturating_sub(1)
+}

@@ -1,0 +1,89 @@
+//! Tokens: equal, or a tie of the oracle's logits.
+
+use capture::{Precision, Tensor, TensorName};
+use tensor_compare::{Criterion, MatchedPair, compare};
+
+use super::{CaseEvidence, compared, last_step, mismatch_outcome};
+use crate::plan::Required;
+use crate::results::Outcome;
+
+/// How many times the f32 references' own worst error two logits may be apart, in all, to count as tied. Each of
+/// the two logits may be off by three times what the peers are off, the factor that chained runs are allowed.
+const TIE_FACTOR: f64 = 2.0 * 3.0;
+
+/// Compares token ids; a flip between tokens whose oracle logits are closer than the error of f32 is a tie, not a
+/// violation. `[B]` tokens of a step, or `[B, N]` generated ones.
+pub(super) fn compare_tokens(
+    required: &Required,
+    actual: &Tensor,
+    expected: &Tensor,
+    evidence: &CaseEvidence<'_>,
+) -> Result<Outcome, Outcome> {
+    let pair = MatchedPair::new(actual.view(), expected.view())
+        .map_err(|mismatch| mismatch_outcome(mismatch, "subject"))?;
+    let mut statistics = compare(pair, Criterion::BitExact);
+    if statistics.violations == 0 {
+        return Ok(compared(actual, &statistics, 0));
+    }
+    let unreadable = |error: tensor_compare::TensorError| Outcome::Unreadable { problem: error.to_string() };
+    let (actual_ids, expected_ids) =
+        (actual.view().to_i64().map_err(unreadable)?, expected.view().to_i64().map_err(unreadable)?);
+    let judge = TieJudge::new(required, evidence)?;
+    let flips = actual_ids.iter().zip(&expected_ids).enumerate().filter(|(_, (a, e))| a != e);
+    let ties = flips.filter(|&(position, (&a, &e))| judge.is_tie(position, a, e)).count() as u64;
+    statistics.violations = statistics.violations.saturating_sub(ties);
+    Ok(compared(actual, &statistics, ties))
+}
+
+/// The oracle's logits from which the tokens were taken, and the error that f32 makes in them.
+struct TieJudge {
+    logits: Vec<f64>,
+    vocabulary: usize,
+    error: f64,
+}
+
+impl TieJudge {
+    fn new(required: &Required, evidence: &CaseEvidence<'_>) -> Result<Self, Outcome> {
+        let oracle = evidence.oracle().ok_or(Outcome::Missing { side: "oracle".to_owned() })?;
+        let logits_name = match required.name.step {
+            Some(step) => TensorName::of_step(step, "logits.last"),
+            None => TensorName::of_case("generated.logits"),
+        };
+        let side = oracle.at(Precision::F64);
+        let missing = || Outcome::Missing { side: format!("{side} (`{logits_name}`)") };
+        let unreadable = |error: capture::FileError| Outcome::Unreadable { problem: error.to_string() };
+        let source = oracle.f64.run.ok_or_else(missing)?;
+        let logits = source.tensor(&logits_name).map_err(unreadable)?.ok_or_else(missing)?;
+        let vocabulary = logits.shape().dimensions().last().copied().unwrap_or(1).max(1);
+        Ok(Self { logits: logits.view().to_f64_lossy(), vocabulary, error: peer_error(evidence) })
+    }
+
+    fn is_tie(&self, position: usize, actual: i64, expected: i64) -> bool {
+        let logit = |token: i64| {
+            let token = usize::try_from(token).ok().filter(|&token| token < self.vocabulary)?;
+            self.logits.get(position * self.vocabulary + token)
+        };
+        match (logit(actual), logit(expected)) {
+            (Some(a), Some(e)) => (a - e).abs() <= TIE_FACTOR * self.error,
+            _ => false,
+        }
+    }
+}
+
+/// The largest error that an f32 reference makes in the logits of the last step; 0 without one, so that no tie is
+/// granted on no evidence.
+fn peer_error(evidence: &CaseEvidence<'_>) -> f64 {
+    let name = TensorName::of_step(last_step(evidence.case), "logits.last");
+    let values = |source: Option<&dyn capture::TensorSource>| {
+        source
+            .and_then(|source| source.tensor(&name).ok().flatten())
+            .map(|tensor| tensor.view().to_f64_lossy())
+    };
+    let Some(oracle) = evidence.oracle().and_then(|oracle| values(oracle.f64.run)) else { return 0.0 };
+    let errors = evidence.references.iter().filter_map(|reference| values(reference.f32.run)).map(|peer| {
+        let error = |(a, e): (&f64, &f64)| (a - e).abs();
+        if peer.len() == oracle.len() { peer.iter().zip(&oracle).map(error).fold(0.0, f64::max) } else { 0.0 }
+    });
+    let worst = errors.fold(0.0, f64::max);
+    if worst.is_finite() { worst } else { 0.0 }
+}

@@ -1,0 +1,235 @@
+//! Checks: each numbered requirement is bound to one, and each can fail.
+//!
+//! A check looks at the subject's own chained run and at nothing else, so it says what is wrong without a reference.
+//! Every comparison is written as `error <= bound`: NaN never passes one.
+
+mod cache;
+mod entry;
+mod functions;
+mod normalisation;
+mod probabilities;
+mod rounding;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod values;
+
+use std::collections::BTreeSet;
+
+use capture::{Case, TensorName, TensorSource};
+use serde::{Deserialize, Serialize};
+
+use crate::Architecture;
+use crate::plan::Required;
+use crate::results::{Finding, Reason};
+use crate::spec::{ActivationSpec, Kind, Spec, Steps};
+use entry::Entry;
+
+/// What can fail a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The comparisons of the activations pass.
+    Agreement,
+    /// No NaN, and an infinity only where the activation's spec has one.
+    Finite,
+    /// Contiguous, in C order, where it was observed.
+    Contiguous,
+    /// All values lie in the plausible range of the activation's spec. A departure is a warning.
+    PlausibleRange,
+    /// Normalised rows have mean 0.
+    NormalisedMean,
+    /// Normalised rows have the biased variance `v / (v + ε)`, `v` being the input's.
+    NormalisedVariance,
+    /// Normalised rows are `(x − μ) / √(v + ε)` of the input that the architecture gives them.
+    PreNorm,
+    /// The activations differ from each other.
+    Distinct,
+    /// Cache slots beyond what has been consumed hold zero bits.
+    CacheZeroWhenUnused,
+    /// What the first step stored is still there, bit by bit, after the last.
+    CacheAppendOnly,
+    /// Probabilities of keys after the query are exactly 0.
+    MaskBeforeSoftmax,
+    /// All values lie in `[0, 1]`.
+    ProbabilitiesInUnitInterval,
+    /// Every row sums to 1.
+    ProbabilitiesSumToOne,
+    /// The largest probability falls as the temperature rises.
+    TemperatureFlattens,
+    /// No value lies below the minimum of GELU.
+    GeluLowerBound,
+    /// Every value is the tanh form of GELU of its input.
+    GeluTanhForm,
+    /// The sum of the direct inputs.
+    ResidualSum,
+    /// Tokens are the lowest index of the largest of the subject's own logits.
+    ArgmaxOfOwnLogits,
+    /// Generation starts with what the last step of the prompt gave.
+    GenerationContinues,
+    /// The capture holds no tensor that no spec asks for.
+    NothingUnexpected,
+}
+
+/// What a check may look at.
+#[derive(Clone, Copy)]
+pub struct CheckContext<'a> {
+    /// The spec of the requirement.
+    pub spec: &'a Spec,
+    /// The model's sizes and constants.
+    pub architecture: &'a Architecture,
+    /// The case.
+    pub case: &'a Case,
+    /// The subject's chained run.
+    pub capture: &'a dyn TensorSource,
+    /// Activations that were not contiguous where they were observed.
+    pub not_contiguous: &'a BTreeSet<TensorName>,
+    /// What must be looked at: everything the requirement is about and the check [applies to](Check::applies_to).
+    pub required: &'a [Required],
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// How many of the required tensors were examined, to a good end or a bad one.
+    pub checked: u64,
+    /// Departures, and tensors that could not be examined.
+    pub findings: Vec<Finding>,
+}
+
+impl Check {
+    /// Every check.
+    pub const ALL: [Self; 20] = [
+        Self::Agreement,
+        Self::Finite,
+        Self::Contiguous,
+        Self::PlausibleRange,
+        Self::NormalisedMean,
+        Self::NormalisedVariance,
+        Self::PreNorm,
+        Self::Distinct,
+        Self::CacheZeroWhenUnused,
+        Self::CacheAppendOnly,
+        Self::MaskBeforeSoftmax,
+        Self::ProbabilitiesInUnitInterval,
+        Self::ProbabilitiesSumToOne,
+        Self::TemperatureFlattens,
+        Self::GeluLowerBound,
+        Self::GeluTanhForm,
+        Self::ResidualSum,
+        Self::ArgmaxOfOwnLogits,
+        Self::GenerationContinues,
+        Self::NothingUnexpected,
+    ];
+
+    /// Whether the check looks at tensors itself. [`Check::Agreement`] and [`Check::NothingUnexpected`] do not: they
+    /// are judged from the comparisons and from the names in the capture.
+    pub fn is_examined(self) -> bool {
+        !matches!(self, Self::Agreement | Self::NothingUnexpected)
+    }
+
+    /// Whether a departure is a reservation and not a failure.
+    pub fn is_warning(self) -> bool {
+        self == Self::PlausibleRange
+    }
+
+    /// Whether there is something to look at in a required tensor. Where there is not, a pass would be one of nothing:
+    /// unused slots of a full cache, the growth of a cache in a case of one step.
+    pub fn applies_to(self, architecture: &Architecture, case: &Case, required: &Required) -> bool {
+        let last = case.schedule.len().saturating_sub(1);
+        match self {
+            Self::CacheZeroWhenUnused => {
+                let used =
+                    required.name.step.and_then(|step| case.steps().nth(step)).map_or(0, |step| step.end);
+                architecture.sizes.get("C").is_some_and(|&context| used < context)
+            }
+            Self::CacheAppendOnly => last > 0 && required.name.step == Some(last),
+            _ => true,
+        }
+    }
+
+    /// Whether the check can look at such an activation at all; the problem otherwise.
+    pub(crate) fn admits(self, activation: &ActivationSpec) -> Result<(), &'static str> {
+        let float = activation.kind == Kind::Float;
+        let (fits, problem) = match self {
+            Self::Agreement => return Ok(()),
+            _ if activation.composite => (false, "is a composite, which no chained run has"),
+            Self::PlausibleRange => (activation.range.is_some(), "has no range"),
+            Self::ArgmaxOfOwnLogits => (
+                activation.kind == Kind::Token && activation.inputs.len() == 1,
+                "holds no tokens taken from one input",
+            ),
+            Self::GenerationContinues => {
+                (activation.steps == Steps::Case, "does not belong to the whole case")
+            }
+            Self::MaskBeforeSoftmax => {
+                (float && activation.shape.ends_with(&["S".to_owned(), "K".to_owned()]), "is no [.., S, K]")
+            }
+            Self::NormalisedMean | Self::NormalisedVariance | Self::PreNorm | Self::GeluTanhForm => {
+                (float && activation.inputs.len() == 1, "is no function of one input")
+            }
+            Self::ResidualSum => (float && activation.inputs.len() >= 2, "is no sum of inputs"),
+            Self::CacheZeroWhenUnused => (activation.shape.contains(&"C".to_owned()), "has no unused slots"),
+            Self::CacheAppendOnly => {
+                (activation.shape.iter().any(|s| s == "C" || s == "K"), "is not indexed by position")
+            }
+            Self::TemperatureFlattens => {
+                (float && probabilities::temperature(&activation.name).is_some(), "names no temperature")
+            }
+            _ => (float, "holds no floats"),
+        };
+        if fits { Ok(()) } else { Err(problem) }
+    }
+
+    /// Looks at every required tensor. One that cannot be looked at (missing, unreadable, of another layout) gives a
+    /// finding and is not counted as checked. The required ones to which the check does not apply are left out.
+    pub fn examine(self, context: &CheckContext<'_>) -> Examination {
+        let mut examination = Examination::default();
+        if !self.is_examined() {
+            return examination;
+        }
+        let names = if self == Self::Contiguous { context.capture.names() } else { BTreeSet::new() };
+        for required in context.required {
+            if !self.applies_to(context.architecture, context.case, required) {
+                continue;
+            }
+            let entry = Entry { context, required };
+            let departure = match self.look(&entry, &names) {
+                Err(obstacle) => {
+                    examination.findings.push(obstacle);
+                    continue;
+                }
+                Ok(departure) => departure,
+            };
+            examination.checked += 1;
+            let reason = if self == Self::Finite { Reason::NonFinite } else { Reason::Invariant };
+            examination.findings.extend(departure.map(|message| entry.finding(reason, message)));
+        }
+        examination
+    }
+
+    /// What is wrong with one tensor, if anything; `Err` with what kept it from being looked at.
+    fn look(self, entry: &Entry<'_>, names: &BTreeSet<TensorName>) -> Result<Option<String>, Finding> {
+        match self {
+            Self::Agreement | Self::NothingUnexpected => Ok(None),
+            Self::Finite => values::finite(entry),
+            Self::Contiguous => values::contiguous(entry, names),
+            Self::PlausibleRange => values::plausible_range(entry),
+            Self::Distinct => values::distinct(entry),
+            Self::NormalisedMean => normalisation::mean(entry),
+            Self::NormalisedVariance => normalisation::variance(entry),
+            Self::PreNorm => normalisation::of_own_input(entry),
+            Self::CacheZeroWhenUnused => cache::zero_when_unused(entry),
+            Self::CacheAppendOnly => cache::append_only(entry),
+            Self::MaskBeforeSoftmax => probabilities::zero_where_masked(entry),
+            Self::ProbabilitiesInUnitInterval => probabilities::in_unit_interval(entry),
+            Self::ProbabilitiesSumToOne => probabilities::sum_to_one(entry),
+            Self::TemperatureFlattens => probabilities::flatter_than_the_colder(entry),
+            Self::GeluLowerBound => functions::gelu_lower_bound(entry),
+            Self::GeluTanhForm => functions::gelu_tanh_form(entry),
+            Self::ResidualSum => functions::sum_of_inputs(entry),
+            Self::ArgmaxOfOwnLogits => tokens::argmax_of_own_logits(entry),
+            Self::GenerationContinues => tokens::continues(entry),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The law: what every checkpoint requires, what was compared, and the one function that says what it means.
+//!
+//! The data flows `specs + case → required set → comparisons → judge → results`. The same functions serve the run
+//! and the verifier, so a verdict cannot be written that the recorded tensors do not give.
+//!
+//! Architecture invariant: nothing here runs a model, starts a process or writes a file. The number of required
+//! comparisons comes from the specs and the architecture, never from what was found.
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod assay;
+mod cases;
+mod checks;
+mod judge;
+mod measured;
+mod plan;
+mod results;
+mod spec;
+
+pub use architecture::Architecture;
+pub use assay::{
+    Captures, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Observation, PeerObservation,
+    QuorumObservation, ReferenceCaptures, Setting, assay,
+};
+pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources};
+pub use checks::{Check, CheckContext, Examination};
+pub use judge::{RunFacts, judge};
+pub use measured::Measured;
+pub use plan::{Required, Traits, direct_inputs, required};
+pub use results::*;
+pub use spec::{
+    ActivationSpec, Applies, Derivation, Golden, Kind, NonFinitePolicy, Requirement, Rule, Spec, SpecError,
+    SpecSet, Steps,
+};

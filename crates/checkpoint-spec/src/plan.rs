@@ -1,0 +1,193 @@
+//! The required set: which tensors a capture must hold, from specs, architecture and case alone.
+
+mod inputs;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use capture::{Case, DType, Precision, Shape, TensorName};
+
+pub use inputs::direct_inputs;
+pub(crate) use inputs::{InputTemplate, input_activations};
+pub(crate) use order::execution_order;
+
+use crate::Architecture;
+use crate::results::Mode;
+use crate::spec::{ActivationSpec, Applies, Kind, SpecError, SpecSet, Steps};
+use order::Node;
+
+/// What the harness's registry knows of an implementation. It never comes from a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// Whether its KV cache is allocated for the whole context, so that unused slots can be looked at.
+    pub preallocated_cache: bool,
+    /// Whether it comes with a tokenizer of its own.
+    pub tokenizer: bool,
+}
+
+/// One tensor that a capture must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Required {
+    /// Index of the spec in [`SpecSet::specs`].
+    pub spec: usize,
+    /// Index of the activation in that spec.
+    pub activation: usize,
+    /// The tensor's name in the capture.
+    pub name: TensorName,
+    /// Its layer; none outside the layers.
+    pub layer: Option<usize>,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its dtype, at the precision that was asked for.
+    pub dtype: DType,
+}
+
+/// Everything that specs, architecture and case require of one capture, in execution order: what belongs to the
+/// case and has no inputs, then step by step, then what is generated. Inside a step every activation comes after
+/// its inputs; layers ascend; ties are broken by checkpoint.
+///
+/// # Errors
+/// If the architecture lacks a size that the specs use, or is of another family.
+pub fn required(
+    specs: &SpecSet,
+    architecture: &Architecture,
+    case: &Case,
+    traits: Traits,
+    mode: Mode,
+    precision: Precision,
+) -> Result<Vec<Required>, SpecError> {
+    let plan = Plan { specs, architecture, case, traits, mode, precision };
+    plan.check_architecture()?;
+    let steps: Vec<Range<usize>> = case.steps().collect();
+    let order = |group: fn(&ActivationSpec) -> bool| execution_order(specs, architecture.layers, group);
+    let within_steps = order(|activation| activation.steps != Steps::Case)?;
+    let mut required = Vec::new();
+    for node in &order(|activation| activation.steps == Steps::Case && activation.inputs.is_empty())? {
+        plan.push(node, None, &mut required)?;
+    }
+    for (step, positions) in steps.iter().enumerate() {
+        let at_an_end = step == 0 || step + 1 == steps.len();
+        for node in &within_steps {
+            if at_an_end || plan.activation(node).steps == Steps::Every {
+                plan.push(node, Some((step, positions)), &mut required)?;
+            }
+        }
+    }
+    for node in &order(|activation| activation.steps == Steps::Case && !activation.inputs.is_empty())? {
+        plan.push(node, None, &mut required)?;
+    }
+    Ok(required)
+}
+
+/// Whether a name is what a template with `{l}` stands for in that layer.
+pub(crate) fn matches_template(template: &str, name: &str, layer: Option<usize>) -> bool {
+    match (template.split_once("{l}"), layer) {
+        (None, None) => template == name,
+        (Some((before, after)), Some(layer)) => name
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|middle| middle == layer.to_string()),
+        _ => false,
+    }
+}
+
+struct Plan<'a> {
+    specs: &'a SpecSet,
+    architecture: &'a Architecture,
+    case: &'a Case,
+    traits: Traits,
+    mode: Mode,
+    precision: Precision,
+}
+
+impl Plan<'_> {
+    fn check_architecture(&self) -> Result<(), SpecError> {
+        let (family, layers) = (&self.architecture.family, self.architecture.layers);
+        if *family != self.specs.family {
+            let problem =
+                format!("the model is of the family `{family}`, the specs are of `{}`", self.specs.family);
+            return Err(SpecError::Architecture { problem });
+        }
+        if layers == 0 {
+            return Err(SpecError::Architecture { problem: "the model has no layers".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn activation(&self, node: &Node) -> &ActivationSpec {
+        &self.specs.specs[node.spec].activations[node.activation]
+    }
+
+    fn applies(&self, activation: &ActivationSpec) -> bool {
+        let in_mode = match self.mode {
+            Mode::Run => !activation.composite,
+            Mode::Replay => activation.replay,
+        };
+        in_mode
+            && match activation.applies {
+                Applies::Always => true,
+                Applies::PreallocatedCache => self.traits.preallocated_cache,
+                Applies::Generation => self.case.generate > 0,
+                Applies::Tokenizer => self.traits.tokenizer && self.case.texts.is_some(),
+            }
+    }
+
+    fn push(
+        &self,
+        node: &Node,
+        step: Option<(usize, &Range<usize>)>,
+        required: &mut Vec<Required>,
+    ) -> Result<(), SpecError> {
+        let activation = self.activation(node);
+        if !self.applies(activation) {
+            return Ok(());
+        }
+        let dtype = match activation.kind {
+            Kind::Float => self.precision.dtype(),
+            Kind::Token => DType::I64,
+            Kind::Byte => DType::U8,
+        };
+        required.push(Required {
+            spec: node.spec,
+            activation: node.activation,
+            name: TensorName { step: step.map(|(step, _)| step), activation: node.name.clone() },
+            layer: node.layer,
+            shape: self.shape(activation, step.map(|(_, positions)| positions))?,
+            dtype,
+        });
+        Ok(())
+    }
+
+    fn shape(
+        &self,
+        activation: &ActivationSpec,
+        positions: Option<&Range<usize>>,
+    ) -> Result<Shape, SpecError> {
+        let dimensions: Option<Vec<usize>> =
+            activation.shape.iter().map(|symbol| self.dimension(symbol, positions)).collect();
+        let dimensions = dimensions.ok_or_else(|| SpecError::Architecture {
+            problem: format!(
+                "`{}` has the shape [{}], and the model gives no size for one of these symbols",
+                activation.name,
+                activation.shape.join(", ")
+            ),
+        })?;
+        Shape::new(dimensions)
+            .map_err(|error| SpecError::Architecture { problem: format!("`{}`: {error}", activation.name) })
+    }
+
+    /// `S`, `P` and `K` exist in a step only.
+    fn dimension(&self, symbol: &str, positions: Option<&Range<usize>>) -> Option<usize> {
+        match symbol {
+            "B" => Some(self.case.batch()),
+            "T" => Some(self.case.tokens()),
+            "N" => Some(self.case.generate),
+            "S" => positions.map(Range::len),
+            "P" => positions.map(|positions| positions.start),
+            "K" => positions.map(|positions| positions.end),
+            _ => self.architecture.sizes.get(symbol).copied().or_else(|| symbol.parse().ok()),
+        }
+    }
+}

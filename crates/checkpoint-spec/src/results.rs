@@ -1,0 +1,506 @@
+//! The record of a run: what was compared, what it means. Written by the run, read by verifier and reports.
+
+use std::fmt;
+
+use capture::{Identity, Shape, TensorName};
+use serde::{Deserialize, Serialize};
+use tensor_compare::{DType, Element, NonFinite, Statistics};
+
+use crate::{Architecture, Measured};
+
+/// Version of [`Results`].
+pub const RESULTS_SCHEMA: &str = "trialplate/results/1";
+
+/// Everything a run found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// [`RESULTS_SCHEMA`].
+    pub schema: String,
+    /// The model, as the user named it: `gpt2-rustbook`, `synthetic:gpt2`.
+    pub model: String,
+    /// Sizes and constants of the model.
+    pub architecture: Architecture,
+    /// Who was under test.
+    pub subject: Identity,
+    /// Who judged, in order of precedence; the first is the oracle's implementation.
+    pub references: Vec<Identity>,
+    /// The cases, in order.
+    pub cases: Vec<CaseSummary>,
+    /// Whether the references agreed with each other at f64.
+    pub quorum: Quorum,
+    /// The checkpoints, in order.
+    pub checkpoints: Vec<CheckpointResult>,
+    /// The first divergent activation in execution order.
+    pub first_divergence: Option<Divergence>,
+    /// How each f32 reference fares when it is measured as if it were the subject.
+    pub peers: Vec<PeerFigure>,
+    /// What stopped an implementation, if anything did.
+    pub incidents: Vec<Incident>,
+    /// Reservations under which the run passes.
+    pub reservations: Vec<Reservation>,
+    /// Facts that change no verdict: no tokenizer, subject weights of its own, …
+    pub notes: Vec<String>,
+    /// The worst verdict of quorum and checkpoints.
+    pub verdict: Verdict,
+    /// The exit code that follows, before `--strict`.
+    pub exit_code: u8,
+}
+
+/// A case in the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseSummary {
+    /// Its name.
+    pub id: String,
+    /// What it is for.
+    pub about: String,
+    /// `B`.
+    pub batch: usize,
+    /// `T`.
+    pub tokens: usize,
+    /// Number of steps.
+    pub steps: usize,
+    /// `N`.
+    pub generate: usize,
+}
+
+/// One word for a checkpoint or a run, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything required was compared and is within its bounds.
+    Pass,
+    /// Passed with reservations, each named.
+    Conditional,
+    /// Diverges only downstream of another checkpoint's divergence.
+    Blocked,
+    /// Something required was not compared.
+    Incomplete,
+    /// A reference or the subject crashed, timed out, or the references disagree.
+    Error,
+    /// Something compared is out of its bounds.
+    Fail,
+}
+
+/// One word for a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparisonVerdict {
+    /// Within its bounds.
+    Pass,
+    /// The judging side has no such activation.
+    Incomplete,
+    /// One side could not be read.
+    Error,
+    /// The subject has no such activation.
+    Missing,
+    /// Out of its bounds.
+    Fail,
+}
+
+/// Why a comparison or requirement is not a plain pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The shapes differ.
+    Shape,
+    /// The dtypes differ.
+    #[serde(rename = "dtype")]
+    DType,
+    /// NaN, or an infinity where none may be.
+    NonFinite,
+    /// No element was compared.
+    Empty,
+    /// Out of the classic ceiling.
+    Ceiling,
+    /// Out of the rounding budget.
+    Budget,
+    /// A systematic error of scale or offset.
+    Systematic,
+    /// Not bit-exact where it must be.
+    Exact,
+    /// An invariant of the checkpoint does not hold.
+    Invariant,
+    /// Not there.
+    Missing,
+    /// There, but no spec asks for it.
+    Unexpected,
+    /// Could not be read.
+    Unreadable,
+    /// An argmax flip within the error budget of the logits: a pass, counted.
+    Tie,
+}
+
+/// How the subject's activation was produced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// In the chained forward pass.
+    Run,
+    /// Alone, from the reference's inputs.
+    Replay,
+}
+
+/// One required comparison and what it means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// The activation, its layer filled in: `h.3.attn.q`.
+    pub name: String,
+    /// Its layer; none outside the layers.
+    pub layer: Option<usize>,
+    /// The step of the schedule; none for what belongs to the whole case.
+    pub step: Option<usize>,
+    /// The case.
+    pub case: String,
+    /// Chained or isolated.
+    pub mode: Mode,
+    /// Who judges: `torch@f32`, or `itself` where the expected values follow from the subject's own activations.
+    pub reference: String,
+    /// The numbers, or why there are none.
+    pub outcome: Outcome,
+    /// One word.
+    pub verdict: ComparisonVerdict,
+    /// Why it is not a plain pass.
+    pub reason: Option<Reason>,
+    /// Whether a direct input already diverged, so that this is a consequence.
+    pub downstream: bool,
+}
+
+impl Comparison {
+    /// The tensor's name in a capture.
+    pub fn tensor_name(&self) -> TensorName {
+        TensorName { step: self.step, activation: self.name.clone() }
+    }
+}
+
+/// The numbers of a comparison, or why there are none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
+pub enum Outcome {
+    /// Shapes and dtypes match; values were compared.
+    Compared {
+        /// The common shape.
+        shape: Shape,
+        /// The numbers.
+        statistics: Box<StatisticsRecord>,
+    },
+    /// The shapes differ; no value was looked at.
+    ShapeMismatch {
+        /// The shape the spec requires.
+        expected: Shape,
+        /// The shape found.
+        found: Shape,
+        /// Whose tensor it is: `subject` or the reference.
+        side: String,
+    },
+    /// The dtypes differ; no value was looked at.
+    DtypeMismatch {
+        /// The dtype the spec requires.
+        expected: DType,
+        /// The dtype found.
+        found: DType,
+        /// Whose tensor it is.
+        side: String,
+    },
+    /// Not there.
+    Missing {
+        /// Whose tensor it is.
+        side: String,
+    },
+    /// Could not be read.
+    Unreadable {
+        /// What was found.
+        problem: String,
+    },
+}
+
+/// [`tensor_compare::Statistics`] as recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatisticsRecord {
+    /// Elements compared.
+    pub elements: u64,
+    /// Elements out of their bound.
+    pub violations: u64,
+    /// Elements that are not finite.
+    pub non_finite: NonFinite,
+    /// Largest absolute error.
+    pub max_abs: Measured,
+    /// Mean absolute error.
+    pub mean_abs: Measured,
+    /// Largest relative error.
+    pub max_rel: Measured,
+    /// Root mean square error.
+    pub rmse: Measured,
+    /// Cosine similarity.
+    pub cosine: Option<Measured>,
+    /// Largest distance in units in the last place.
+    pub max_ulp: Option<u64>,
+    /// Largest share of the allowed error.
+    pub used: Measured,
+    /// Smallest and largest finite value under test.
+    pub range: Option<(Measured, Measured)>,
+    /// Elements by magnitude of absolute error.
+    pub buckets: Vec<u64>,
+    /// The worst elements.
+    pub worst: Vec<ElementRecord>,
+    /// Argmax flips within the error budget (checkpoints 10 and 12 only).
+    pub ties: u64,
+}
+
+/// [`tensor_compare::Element`] as recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElementRecord {
+    /// Multi-index.
+    pub index: Vec<usize>,
+    /// Value under test.
+    pub actual: Measured,
+    /// Value that judges.
+    pub expected: Measured,
+    /// Absolute error.
+    pub error: Measured,
+    /// The error allowed there.
+    pub allowed: Measured,
+}
+
+/// One checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointResult {
+    /// `00` to `12`.
+    pub id: String,
+    /// `layer-norm`.
+    pub name: String,
+    /// What it is about.
+    pub title: String,
+    /// One word.
+    pub verdict: Verdict,
+    /// Comparisons made, with at least one element each.
+    pub compared: u64,
+    /// Comparisons required by spec, architecture and cases.
+    pub required: u64,
+    /// Argmax flips that count as ties.
+    pub ties: u64,
+    /// The comparisons, in execution order within each case.
+    pub comparisons: Vec<Comparison>,
+    /// The requirements.
+    pub requirements: Vec<RequirementResult>,
+    /// Requirements of the spec that do not apply to this run, with the reason; counted apart from passes.
+    pub not_applicable: Vec<NotApplicable>,
+}
+
+/// What became of one requirement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequirementResult {
+    /// `01.3`.
+    pub id: String,
+    /// What is required.
+    pub text: String,
+    /// How often it was checked.
+    pub checked: u64,
+    /// How often it must be checked.
+    pub required: u64,
+    /// One word.
+    pub verdict: ComparisonVerdict,
+    /// The first findings: where, what was found, what was expected.
+    pub findings: Vec<Finding>,
+}
+
+/// A departure from the spec, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// The case.
+    pub case: String,
+    /// The tensor, as named in a capture.
+    pub tensor: String,
+    /// Why.
+    pub reason: Reason,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// A requirement that does not apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotApplicable {
+    /// What does not apply.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whether the references agreed at f64.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    /// Pass, conditional (fewer than two references, by choice), incomplete, or error.
+    pub verdict: Verdict,
+    /// Comparisons made.
+    pub compared: u64,
+    /// Comparisons required.
+    pub required: u64,
+    /// The largest share used of the allowed disagreement.
+    pub used: Measured,
+    /// Where that was: case and tensor.
+    pub worst: Option<String>,
+    /// The first disagreement: activation and both values.
+    pub disagreement: Option<Finding>,
+}
+
+/// The first divergence in execution order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Divergence {
+    /// The checkpoint.
+    pub checkpoint: String,
+    /// The activation.
+    pub activation: String,
+    /// The case.
+    pub case: String,
+    /// The step.
+    pub step: Option<usize>,
+    /// Chained or isolated.
+    pub mode: Mode,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// One implementation's worst figures at one checkpoint, measured against the oracle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerFigure {
+    /// The checkpoint.
+    pub checkpoint: String,
+    /// The implementation: `rust@f32`, `torch@f32`, …
+    pub implementation: String,
+    /// Worst absolute error in the chained run.
+    pub run_max_abs: Measured,
+    /// Worst absolute error in isolation.
+    pub replay_max_abs: Measured,
+}
+
+/// What stopped an implementation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Incident {
+    /// The implementation.
+    pub implementation: String,
+    /// The case; none when it did not get that far.
+    pub case: Option<String>,
+    /// `crashed`, `timed_out`, `refused`, `failed`.
+    pub kind: String,
+    /// What was found, with the last lines of its standard error.
+    pub message: String,
+}
+
+/// Something named under which a run passes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// The checkpoint; none for the whole run.
+    pub checkpoint: Option<String>,
+    /// What it is.
+    pub message: String,
+}
+
+impl Outcome {
+    /// Elements compared; 0 when nothing was.
+    pub fn elements(&self) -> u64 {
+        self.statistics().map_or(0, |statistics| statistics.elements)
+    }
+
+    /// Argmax flips that count as ties.
+    pub fn ties(&self) -> u64 {
+        self.statistics().map_or(0, |statistics| statistics.ties)
+    }
+
+    /// The numbers, if values were compared.
+    pub fn statistics(&self) -> Option<&StatisticsRecord> {
+        match self {
+            Self::Compared { statistics, .. } => Some(statistics),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a comparison of floats.
+    pub fn float_statistics(&self) -> Option<&StatisticsRecord> {
+        self.statistics().filter(|statistics| statistics.max_ulp.is_some())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compared { statistics, .. } => {
+                write!(f, "{} of {} elements out of bounds", statistics.violations, statistics.elements)?;
+                match statistics.worst.first() {
+                    Some(e) => write!(
+                        f,
+                        ", worst at {:?}: {:?} found, {:?} expected, apart by {:?}, allowed {:?}",
+                        e.index, e.actual.0, e.expected.0, e.error.0, e.allowed.0
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Self::ShapeMismatch { expected, found, side } => {
+                write!(f, "{side} has shape {found}, {expected} is required; values were not compared")
+            }
+            Self::DtypeMismatch { expected, found, side } => {
+                write!(f, "{side} has dtype {found}, {expected} is required; values were not compared")
+            }
+            Self::Missing { side } => write!(f, "missing from {side}"),
+            Self::Unreadable { problem } => write!(f, "unreadable: {problem}"),
+        }
+    }
+}
+
+impl StatisticsRecord {
+    /// Records one pass. Of a comparison without violations only the worst element is kept.
+    pub fn new(statistics: &Statistics, ties: u64) -> Self {
+        let kept = if statistics.violations == 0 { 1 } else { Statistics::WORST };
+        Self {
+            elements: statistics.elements,
+            violations: statistics.violations,
+            non_finite: statistics.non_finite,
+            max_abs: statistics.max_abs.into(),
+            mean_abs: statistics.mean_abs.into(),
+            max_rel: statistics.max_rel.into(),
+            rmse: statistics.rmse.into(),
+            cosine: statistics.cosine.map(Measured),
+            max_ulp: statistics.max_ulp,
+            used: statistics.used.into(),
+            range: statistics.range.map(|(least, most)| (Measured(least), Measured(most))),
+            buckets: statistics.buckets.to_vec(),
+            worst: statistics.worst.iter().take(kept).map(ElementRecord::new).collect(),
+            ties,
+        }
+    }
+}
+
+impl ElementRecord {
+    fn new(element: &Element) -> Self {
+        Self {
+            index: element.index.clone(),
+            actual: element.actual.into(),
+            expected: element.expected.into(),
+            error: element.error.into(),
+            allowed: element.allowed.into(),
+        }
+    }
+}
+
+impl Verdict {
+    /// The process exit code: 0 conforming, 1 not conforming, 4 incomplete.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Pass | Self::Conditional => 0,
+            Self::Fail => 1,
+            Self::Blocked | Self::Incomplete | Self::Error => 4,
+        }
+    }
+}

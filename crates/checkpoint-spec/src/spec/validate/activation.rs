@@ -1,0 +1,124 @@
+//! One activation against the others.
+
+use super::text_is_there;
+use crate::plan::InputTemplate;
+use crate::spec::{ActivationSpec, Kind, NonFinitePolicy, Rule, SpecSet, Steps};
+
+/// Symbols of the model.
+const MODEL: &[&str] = &["C", "D", "H", "Dh", "F", "V"];
+/// Symbols of the case.
+const CASE: &[&str] = &["B", "T", "N"];
+/// Symbols of a step.
+const STEP: &[&str] = &["S", "P", "K"];
+
+pub(super) fn validate(set: &SpecSet, activation: &ActivationSpec) -> Result<(), String> {
+    check_name(activation)?;
+    check_shape(activation)?;
+    check_rule(activation)?;
+    check_values(activation)?;
+    check_replay(activation)?;
+    activation.inputs.iter().try_for_each(|input| {
+        check_input(set, activation, input).map_err(|problem| format!("input `{input}`: {problem}"))
+    })
+}
+
+/// The name under which a spec declares what an input names: `{l-1}` and `{L-1}` are layers like any other.
+pub(super) fn template(input: &str) -> String {
+    input.replace("{l-1}", "{l}").replace("{L-1}", "{l}")
+}
+
+fn check_name(activation: &ActivationSpec) -> Result<(), String> {
+    let name = activation.name.strip_prefix("whole/").unwrap_or(&activation.name);
+    let bare = name.replacen("{l}", "0", 1);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    if bare.is_empty() || !bare.chars().all(allowed) {
+        return Err("a name is letters, digits, `.` and `_`, and `{l}` at most once".to_owned());
+    }
+    if activation.composite != activation.name.starts_with("whole/") {
+        return Err("composites, and nothing else, have names that start with `whole/`".to_owned());
+    }
+    Ok(())
+}
+
+fn check_shape(activation: &ActivationSpec) -> Result<(), String> {
+    let of_case = activation.steps == Steps::Case;
+    for symbol in &activation.shape {
+        let symbol = symbol.as_str();
+        let of_step = STEP.contains(&symbol);
+        let number = symbol.parse::<usize>().is_ok_and(|size| size > 0 && size.to_string() == symbol);
+        if !(MODEL.contains(&symbol) || CASE.contains(&symbol) || of_step || number) {
+            return Err(format!("the shape has an unknown symbol `{symbol}`"));
+        }
+        if of_step && of_case {
+            return Err(format!("the shape has `{symbol}`, which only a step has"));
+        }
+    }
+    if activation.shape.is_empty() { Err("the shape is empty".to_owned()) } else { Ok(()) }
+}
+
+fn check_rule(activation: &ActivationSpec) -> Result<(), String> {
+    let (reason, fits) = match &activation.rule {
+        Rule::Classic { reason, .. } => (reason, activation.kind == Kind::Float),
+        Rule::Tie { reason } => (reason, activation.kind == Kind::Token),
+        Rule::Exact { reason } | Rule::Derived { reason, .. } => (reason, true),
+    };
+    text_is_there("reason", reason)?;
+    if fits { Ok(()) } else { Err("a classic bound is for floats, a tie rule for tokens".to_owned()) }
+}
+
+fn check_values(activation: &ActivationSpec) -> Result<(), String> {
+    let float = activation.kind == Kind::Float;
+    if let Some((low, high)) = activation.range
+        && !(float && low.is_finite() && high.is_finite() && low < high)
+    {
+        return Err(format!("[{low}, {high}] is no range of floats"));
+    }
+    let masks = activation.non_finite == NonFinitePolicy::NegativeInfinityAfterQuery;
+    let ends = activation.shape.ends_with(&["S".to_owned(), "K".to_owned()]);
+    if masks && !(float && ends) {
+        return Err("−∞ after the query needs floats of shape […, S, K]".to_owned());
+    }
+    Ok(())
+}
+
+fn check_replay(activation: &ActivationSpec) -> Result<(), String> {
+    if activation.composite && !activation.replay {
+        return Err("a composite exists in replays only, so it needs `replay = true`".to_owned());
+    }
+    if activation.replay && activation.steps != Steps::Every {
+        return Err("only what occurs in every step is replayed".to_owned());
+    }
+    if activation.replay && activation.inputs.is_empty() && !matches!(activation.rule, Rule::Derived { .. }) {
+        return Err("what is replayed needs inputs".to_owned());
+    }
+    Ok(())
+}
+
+fn check_input(set: &SpecSet, activation: &ActivationSpec, input: &str) -> Result<(), String> {
+    let parsed = InputTemplate::parse(input);
+    for name in parsed.alternatives() {
+        let template = template(name);
+        let Some((_, _, found)) = set.activations().find(|(_, _, found)| found.name == template) else {
+            return Err("there is no such activation".to_owned());
+        };
+        if found.composite {
+            return Err("a composite is nobody's input".to_owned());
+        }
+        if found.steps == Steps::Case && activation.steps != Steps::Case {
+            return Err("what belongs to the whole case is no input of a step".to_owned());
+        }
+        let of_this_layer = name.contains("{l}") || name.contains("{l-1}");
+        if of_this_layer && !activation.is_layered() {
+            return Err("outside the layers there is no `{l}`; the last layer is `{L-1}`".to_owned());
+        }
+    }
+    let before = parsed.name.contains("{l-1}");
+    if before != parsed.in_first_layer.is_some() || parsed.in_first_layer.is_some_and(|a| a.contains("{l-1}"))
+    {
+        return Err("`{l-1}` needs a stand-in for layer 0, as in `embd | h.{l-1}.out`".to_owned());
+    }
+    if parsed.previous_step && activation.steps == Steps::Case {
+        return Err("what belongs to the whole case has no step before".to_owned());
+    }
+    Ok(())
+}

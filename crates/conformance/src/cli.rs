@@ -1,0 +1,46 @@
+//! The command line of the conformance program.
+
+mod bench;
+mod bundle;
+mod checkpoint;
+mod describe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{USAGE, report_error};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, about = "Checkpoint conformance of transformer ports")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare a subject with its references at every checkpoint of the forward pass
+    Checkpoint(checkpoint::Arguments),
+    /// Verify proof bundles, and say which are current
+    Bundle(bundle::Arguments),
+    /// Measure, so that every figure in the documentation can be reproduced
+    Bench(bench::Arguments),
+}
+
+/// Runs the program; the exit code says what became of it.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match arguments.command {
+        Command::Checkpoint(arguments) => checkpoint::run(arguments),
+        Command::Bundle(arguments) => bundle::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+    };
+    done.unwrap_or_else(|error| report_error(&error))
+}

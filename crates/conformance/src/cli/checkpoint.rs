@@ -1,0 +1,255 @@
+//! `checkpoint`: the main job.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use checkpoint_spec::{Results, SpecSet};
+use clap::{Args, ValueEnum};
+
+use super::describe;
+use crate::cases;
+use crate::exit::usage;
+use crate::implementation::{ImplementationName, Means, REFERENCES};
+use crate::interrupt::Interrupt;
+use crate::materials;
+use crate::model::ModelSource;
+use crate::place::Place;
+use crate::progress::Progress;
+use crate::run::{self, Request};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask checkpoint all                             every checkpoint, every layer, the bundled model
+  cargo xtask checkpoint list                            the thirteen checkpoints and the cases
+  cargo xtask checkpoint show 03                         what checkpoint 03 requires, and why
+  cargo xtask checkpoint 01 kv-cache --case paragraph    two checkpoints, one case
+  cargo xtask checkpoint all --model ./my-gpt2           a model in Hugging Face format
+  cargo xtask checkpoint all --model hf:openai-community/gpt2
+  cargo xtask checkpoint all --model synthetic:2,64,4,500,128@7
+  cargo xtask checkpoint all --subject-model ./quantised judged against the original weights
+  cargo xtask checkpoint all --subject torch@f32         any implementation can be the subject
+  cargo xtask checkpoint all --format json > report.json
+
+Exit codes: 0 conforming, 1 not conforming, 4 incomplete (something was not compared, or a reference did not
+answer), 64 usage, 70 internal error, 130 interrupted.";
+
+/// What `checkpoint` takes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// `all`, `list`, `show ID`, or checkpoints by id or name
+    #[arg(required = true, value_name = "WHAT")]
+    what: Vec<String>,
+    /// Model: a directory in Hugging Face format, hf:OWNER/NAME[@REVISION], or
+    /// synthetic:{gpt2|gpt2-medium|gpt2-large|gpt2-xl|L,D,H,V,C}[@SEED] [default: the bundled gpt2-rustbook]
+    #[arg(long, value_parser = ModelSource::parse)]
+    model: Option<ModelSource>,
+    /// Other weights for the subject: a quantised, converted or edited copy of the model
+    #[arg(long, value_name = "DIR")]
+    subject_model: Option<PathBuf>,
+    /// Who is under test: rust, torch, tinygrad, or command:PROGRAM; with @f32
+    #[arg(long, default_value = "rust", value_parser = ImplementationName::parse)]
+    subject: ImplementationName,
+    /// Who judges, in order of precedence; may be given more than once [default: torch tinygrad]
+    #[arg(long, value_name = "NAME")]
+    reference: Vec<String>,
+    /// Cases to run, by id; may be given more than once [default: all]
+    #[arg(long, value_name = "ID")]
+    case: Vec<String>,
+    /// What is written to standard output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+    /// List requirements and every activation, not only what is not a plain pass
+    #[arg(long, short)]
+    verbose: bool,
+    /// No progress on standard error
+    #[arg(long, short)]
+    quiet: bool,
+    /// Exit 1 on `conditional`
+    #[arg(long)]
+    strict: bool,
+    /// Threads to compute with [default: what the machine has]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Seconds that a worker may take for one job before it counts as timed out
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    time_limit: u64,
+    /// Seed of token ids for models without a tokenizer
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Compute the references anew even where their captures are cached
+    #[arg(long)]
+    fresh: bool,
+    /// Where the bundle goes [default: proof-bundles/ in the repository]
+    #[arg(long, value_name = "DIR")]
+    bundles: Option<PathBuf>,
+    /// Write no bundle
+    #[arg(long, conflicts_with = "bundles")]
+    no_bundle: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A report for a terminal
+    #[default]
+    Text,
+    /// The report as JSON (schema trialplate/report/1)
+    Json,
+    /// The report as Markdown
+    Markdown,
+    /// Workflow commands that annotate a pull request
+    Annotations,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let specs = SpecSet::bundled("gpt2")?;
+    let words: Vec<&str> = arguments.what.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["list"] => print(&describe::list(&specs)?),
+        ["show"] => Err(usage("`show` needs a checkpoint: cargo xtask checkpoint show 03")),
+        ["show", ids @ ..] => {
+            for id in ids {
+                print(&describe::show(&specs, &select(&specs, id)?)?)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        ["all"] => compare(&arguments, Vec::new()),
+        names => {
+            let selected = names.iter().map(|name| select(&specs, name)).collect::<Result<_>>()?;
+            compare(&arguments, selected)
+        }
+    }
+}
+
+/// The id of a checkpoint given by id, by name, or by both joined.
+fn select(specs: &SpecSet, name: &str) -> Result<String> {
+    let found =
+        specs.specs.iter().find(|s| name == s.id || name == s.name || name == format!("{}-{}", s.id, s.name));
+    found.map(|spec| spec.id.clone()).ok_or_else(|| {
+        let known: Vec<String> =
+            specs.specs.iter().map(|spec| format!("{} {}", spec.id, spec.name)).collect();
+        usage(format!("no checkpoint `{name}`; there are: all, {}", known.join(", ")))
+    })
+}
+
+fn print(text: &str) -> Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough, such as `head`, is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn compare(arguments: &Arguments, selected: Vec<String>) -> Result<ExitCode> {
+    let place = Place::find()?;
+    let interrupt = Interrupt::install()?;
+    let threads = threads(arguments.threads)?;
+    let means = Means {
+        logs: place.cache.join("logs"),
+        place,
+        threads,
+        time_limit: Duration::from_secs(arguments.time_limit.max(1)),
+        interrupt,
+    };
+    let progress = Progress::new(arguments.quiet);
+    let request = request(arguments, &means, selected)?;
+    let outcome = run::run(&request, &means, &progress)?;
+    let bundle = if arguments.no_bundle {
+        None
+    } else {
+        let folder = arguments.bundles.clone().unwrap_or_else(|| means.place.bundles());
+        Some(materials::write_bundle(&folder, &request, &means, &outcome, &progress)?)
+    };
+    print(&render(arguments, &outcome.results, bundle.as_deref()))?;
+    Ok(ExitCode::from(report::exit_code(&outcome.results, arguments.strict)))
+}
+
+fn threads(asked: Option<usize>) -> Result<usize> {
+    match asked {
+        Some(0) => Err(usage("--threads 0: at least one thread is needed")),
+        Some(threads) => Ok(threads),
+        None => Ok(std::thread::available_parallelism()?.get()),
+    }
+}
+
+fn request(arguments: &Arguments, means: &Means, selected: Vec<String>) -> Result<Request> {
+    let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(&means.place)?;
+    let subject_model =
+        arguments.subject_model.as_ref().map(|folder| model.open_variant(folder)).transpose()?;
+    if arguments.subject.precision != capture::Precision::F32 {
+        return Err(usage("subjects are judged at f32; f64 is for the references"));
+    }
+    let (cases, do_not_fit) = cases::plan(&model, &arguments.case, arguments.seed)?;
+    Ok(Request {
+        subject_model,
+        subject: arguments.subject.clone(),
+        references: references(&arguments.reference)?,
+        cases,
+        do_not_fit,
+        selected,
+        threads: means.threads,
+        time_limit: means.time_limit,
+        fresh: arguments.fresh,
+        model,
+    })
+}
+
+fn references(asked: &[String]) -> Result<Vec<String>> {
+    let mut references: Vec<String> = Vec::new();
+    for name in asked {
+        if !REFERENCES.contains(&name.as_str()) {
+            return Err(usage(format!("no reference `{name}`; there are: {}", REFERENCES.join(", "))));
+        }
+        if references.contains(name) {
+            return Err(usage(format!(
+                "--reference {name} is given twice; a reference cannot confirm itself"
+            )));
+        }
+        references.push(name.clone());
+    }
+    if references.is_empty() {
+        references.extend(REFERENCES.map(str::to_owned));
+    }
+    Ok(references)
+}
+
+fn render(arguments: &Arguments, results: &Results, bundle: Option<&std::path::Path>) -> String {
+    let colour = match arguments.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    match arguments.format {
+        Format::Text => {
+            let presentation = report::Presentation {
+                colour,
+                verbose: arguments.verbose,
+                strict: arguments.strict,
+                bundle: bundle.map(|bundle| bundle.display().to_string()),
+                ..report::Presentation::default()
+            };
+            report::terminal(results, &presentation)
+        }
+        Format::Json => report::json(results, bundle, arguments.strict).to_string() + "\n",
+        Format::Markdown => report::markdown(results),
+        Format::Annotations => report::annotations(results),
+    }
+}

@@ -1,0 +1,52 @@
+//! Exit codes, and the errors that carry one.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Conforming.
+pub const CONFORMING: u8 = 0;
+/// Not conforming.
+pub const NOT_CONFORMING: u8 = 1;
+/// Invalid evidence.
+pub const INVALID_EVIDENCE: u8 = 2;
+/// Stale evidence.
+pub const STALE: u8 = 3;
+/// Incomplete: something required was not compared, or a reference did not answer.
+pub const INCOMPLETE: u8 = 4;
+/// The command or what it names cannot be used.
+pub const USAGE: u8 = 64;
+/// The work could not be done.
+pub const INTERNAL: u8 = 70;
+/// Stopped by Ctrl-C (128 + SIGINT).
+pub const INTERRUPTED: u8 = 130;
+
+/// What the user gave cannot be used: a model, a case, a flag.
+#[derive(Debug)]
+pub struct UsageError(pub String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// A usage error with that message.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    UsageError(message.into()).into()
+}
+
+/// Prints an error's chain on standard error and gives its exit code.
+pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    let code = if error.downcast_ref::<crate::interrupt::Interrupted>().is_some() {
+        INTERRUPTED
+    } else if error.chain().any(|cause| cause.downcast_ref::<UsageError>().is_some()) {
+        USAGE
+    } else {
+        INTERNAL
+    };
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    eprintln!("error: {}", causes.join("\n  caused by: "));
+    ExitCode::from(code)
+}

@@ -1,0 +1,114 @@
+//! Anything that can run a model, behind one trait: subjects and references alike.
+
+mod rust;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use capture::protocol::Job;
+use capture::{Identity, Precision};
+use checkpoint_spec::{Incident, Traits};
+
+pub use rust::RustGpt2;
+pub use worker::{Program, Worker};
+
+use crate::exit::usage;
+use crate::interrupt::Interrupt;
+use crate::place::Place;
+use crate::progress::Part;
+
+/// Anything that can run a model. It is given token ids and weights and leaves captures; it never sees a spec, a
+/// tolerance or another implementation's results beyond the inputs of a replay.
+pub trait Implementation: Send {
+    /// `torch@f32`.
+    fn label(&self) -> String;
+
+    /// What the registry knows of it, so that its captures cannot choose what is required of them.
+    fn preallocated_cache(&self) -> bool;
+
+    /// Does the jobs in order: each either leaves its capture or is told of in the production. `Err` is for what
+    /// stops the harness itself (an interrupt, a full disk).
+    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production>;
+}
+
+/// What came of a list of jobs.
+#[derive(Debug, Default)]
+pub struct Production {
+    /// Who computed; none when it did not get that far.
+    pub identity: Option<Identity>,
+    /// Jobs that were refused or failed, by index, with the reason.
+    pub failures: BTreeMap<usize, String>,
+    /// What stopped the whole implementation.
+    pub incident: Option<Incident>,
+}
+
+/// How an implementation is named on the command line: `rust`, `torch@f32`, `command:./engine`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImplementationName {
+    /// `rust`, `torch`, `tinygrad`, or `command:PROGRAM`.
+    pub name: String,
+    /// What it computes in.
+    pub precision: Precision,
+}
+
+/// References that can be asked for by name, in order of precedence.
+pub const REFERENCES: [&str; 2] = ["torch", "tinygrad"];
+
+/// What all implementations need to be started.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Where things are.
+    pub place: Place,
+    /// Threads to compute with.
+    pub threads: usize,
+    /// How long a worker may take for one job.
+    pub time_limit: Duration,
+    /// Raised by Ctrl-C.
+    pub interrupt: Interrupt,
+    /// Where workers' standard error is kept.
+    pub logs: PathBuf,
+}
+
+impl ImplementationName {
+    /// Reads `NAME[@PRECISION]`; the precision is f32 when it is not given.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, precision) = match text.rsplit_once('@') {
+            Some((name, "f32")) => (name, Precision::F32),
+            Some((name, "f64")) => (name, Precision::F64),
+            Some((_, other)) => return Err(format!("precision `{other}` is not known; there are: f32, f64")),
+            None => (text, Precision::F32),
+        };
+        let known = name == "rust" || REFERENCES.contains(&name) || name.starts_with("command:");
+        if !known {
+            return Err(format!(
+                "implementation `{name}` is not known; there are: rust, {}, command:PROGRAM (a program that \
+                 speaks the worker protocol)",
+                REFERENCES.join(", ")
+            ));
+        }
+        Ok(Self { name: name.to_owned(), precision })
+    }
+
+    /// The implementation of that name.
+    pub fn start(&self, means: &Means) -> Result<Box<dyn Implementation>> {
+        if self.name == "rust" {
+            if self.precision != Precision::F32 {
+                return Err(usage("the Rust GPT-2 computes in f32; ask for `rust@f32`"));
+            }
+            return Ok(Box::new(RustGpt2::new(means.clone())));
+        }
+        let program = match self.name.strip_prefix("command:") {
+            Some(command) => Program::command(command)?,
+            None => Program::bridge(&means.place, &self.name),
+        };
+        Ok(Box::new(Worker::new(program, self.precision, means.clone())))
+    }
+}
+
+/// The traits of a run's subject.
+pub fn traits(subject: &dyn Implementation, tokenizer: bool) -> Traits {
+    Traits { preallocated_cache: subject.preallocated_cache(), tokenizer }
+}

@@ -1,0 +1,134 @@
+//! What a run stood on: commit, locks, weights, toolchain, machine; and the bundle that records it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use capture::Case;
+use checkpoint_spec::SpecSet;
+use proof_bundle::{BundleContents, Digest, Git, MATERIALS_SCHEMA, MaterialFile, Materials, spec_digest};
+
+use crate::implementation::Means;
+use crate::model::Model;
+use crate::place::Place;
+use crate::progress::Progress;
+use crate::run::{Outcome, Request, files_below};
+
+/// Whether git knows of changes that no commit holds. Without git there is no commit to be clean of.
+pub fn work_tree_is_dirty(root: &Path) -> bool {
+    git(root, &["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty())
+}
+
+/// Writes the bundle of a run and gives its directory.
+pub fn write_bundle(
+    folder: &Path,
+    request: &Request,
+    means: &Means,
+    outcome: &Outcome,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let part = progress.part("bundle", 1);
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let family = &request.model.architecture.family;
+    let specs: Vec<(String, String)> = SpecSet::sources(family)?
+        .into_iter()
+        .map(|(file, text)| (file.to_string(), text.to_string()))
+        .collect();
+    let cases: Vec<Case> = request.cases.iter().map(|planned| planned.case.clone()).collect();
+    let contents = BundleContents {
+        results: &outcome.results,
+        materials: &materials(request, means, &specs)?,
+        specs: &specs,
+        cases: &cases,
+        captures: &outcome.captures,
+        day: SystemTime::now(),
+    };
+    let bundle = proof_bundle::write(folder, &contents)?;
+    part.step();
+    part.finish("written");
+    Ok(bundle)
+}
+
+fn materials(request: &Request, means: &Means, specs: &[(String, String)]) -> Result<Materials> {
+    let Place { root, .. } = &means.place;
+    let reference = means.place.reference();
+    let (weights, tokenizer) = model_files(&request.model)?;
+    Ok(Materials {
+        schema: MATERIALS_SCHEMA.to_owned(),
+        git: repository_state(root),
+        cargo_lock: digest(&root.join("Cargo.lock"))?.0,
+        python_lock: digest(&reference.join("requirements.lock"))?.0,
+        reference_source: digest_of_all(&files_below(&reference.join("trialplate_reference"), &["py"])?)?,
+        specs: spec_digest(specs),
+        weights,
+        tokenizer,
+        subject_weights: request
+            .subject_model
+            .as_ref()
+            .map(|m| model_files(m).map(|(w, _)| w))
+            .transpose()?,
+        toolchain: first_line(Command::new("rustc").arg("-V")),
+        cpu: cpu(),
+        os: first_line(Command::new("uname").arg("-sr")),
+        threads: request.threads,
+    })
+}
+
+/// Configuration and weights, and the tokenizer apart from them.
+fn model_files(model: &Model) -> Result<(Vec<MaterialFile>, Vec<MaterialFile>)> {
+    let is_tokenizer = |file: &MaterialFile| {
+        ["tokenizer", "vocab", "merges", "special_tokens"].iter().any(|part| file.name.starts_with(part))
+    };
+    let files: Vec<MaterialFile> = model.files()?.iter().map(|file| material(file)).collect::<Result<_>>()?;
+    Ok(files.into_iter().partition(|file| !is_tokenizer(file)))
+}
+
+fn material(path: &Path) -> Result<MaterialFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (sha256, bytes) = digest(path)?;
+    Ok(MaterialFile { name, bytes, sha256 })
+}
+
+fn digest(path: &Path) -> Result<(Digest, u64)> {
+    let mut file = File::open(path).with_context(|| path.display().to_string())?;
+    Digest::of_reader(&mut file).with_context(|| path.display().to_string())
+}
+
+/// The digest of what `sha256sum` prints for the files, in their order.
+fn digest_of_all(files: &[PathBuf]) -> Result<Digest> {
+    let mut list = String::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        list += &format!("{}  {name}\n", digest(file)?.0);
+    }
+    Ok(Digest::of(list.as_bytes()))
+}
+
+fn repository_state(root: &Path) -> Option<Git> {
+    Some(Git {
+        commit: git(root, &["rev-parse", "HEAD"])?,
+        tree: git(root, &["rev-parse", "HEAD^{tree}"])?,
+        dirty: work_tree_is_dirty(root),
+    })
+}
+
+fn git(root: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn first_line(command: &mut Command) -> String {
+    let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    output
+        .ok()
+        .and_then(|text| text.lines().next().map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn cpu() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}

@@ -1,0 +1,204 @@
+//! Which model a run is about: a directory in Hugging Face format, wherever it comes from.
+
+mod hub;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use checkpoint_spec::Architecture;
+use gpt2::Config;
+use gpt2::synthetic::SyntheticSpec;
+use tokenizers::Tokenizer;
+
+use crate::exit::usage;
+use crate::place::Place;
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// The one that comes with the repository.
+    Bundled,
+    /// A directory in Hugging Face format.
+    Directory(PathBuf),
+    /// A repository of a hub, downloaded once.
+    Hub {
+        /// `owner/name` or `name`.
+        repository: String,
+        /// Branch, tag or commit.
+        revision: Option<String>,
+    },
+    /// Seeded weights, generated once: `gpt2-medium` or `L,D,H,V,C`, with `@seed`.
+    Synthetic(String),
+}
+
+/// A model on disk, known to be readable as far as its configuration goes.
+#[derive(Debug)]
+pub struct Model {
+    /// As the user named it.
+    pub name: String,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Its sizes and constants, by the symbols of the specs.
+    pub architecture: Architecture,
+    /// Its tokenizer, if it has one.
+    pub tokenizer: Option<Tokenizer>,
+}
+
+impl ModelSource {
+    /// Reads what `--model` takes.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(spec) = text.strip_prefix("synthetic:") {
+            spec.parse::<SyntheticSpec>().map_err(|error| error.to_string())?;
+            return Ok(Self::Synthetic(spec.to_owned()));
+        }
+        if let Some(repository) = text.strip_prefix("hf:") {
+            let (repository, revision) = match repository.split_once('@') {
+                Some((repository, revision)) => (repository, Some(revision.to_owned())),
+                None => (repository, None),
+            };
+            if repository.is_empty() || repository.matches('/').count() > 1 {
+                return Err(format!("`{text}` names no repository; expected hf:OWNER/NAME[@REVISION]"));
+            }
+            return Ok(Self::Hub { repository: repository.to_owned(), revision });
+        }
+        Ok(Self::Directory(text.into()))
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Bundled => "gpt2-rustbook".to_owned(),
+            Self::Directory(directory) => directory
+                .file_name()
+                .map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned()),
+            Self::Hub { repository, revision: None } => format!("hf:{repository}"),
+            Self::Hub { repository, revision: Some(revision) } => format!("hf:{repository}@{revision}"),
+            Self::Synthetic(spec) => format!("synthetic:{spec}"),
+        }
+    }
+
+    /// Brings the model to disk if it is not there and reads its configuration and tokenizer.
+    pub fn open(&self, place: &Place) -> Result<Model> {
+        let directory = match self {
+            Self::Bundled => place.bundled_model(),
+            Self::Directory(directory) => directory.clone(),
+            Self::Hub { repository, revision } => {
+                hub::download(repository, revision.as_deref(), &place.cache.join("hub"))?
+            }
+            Self::Synthetic(spec) => synthetic(spec, &place.cache.join("models"))?,
+        };
+        Model::open(self.name(), &directory)
+    }
+}
+
+impl Model {
+    /// Reads a model's configuration and tokenizer. The weights are read by each implementation itself.
+    pub fn open(name: String, directory: &Path) -> Result<Self> {
+        if !directory.is_dir() {
+            return Err(usage(format!(
+                "no model directory at {}; expected a folder with config.json and model.safetensors, or one of: \
+                 hf:OWNER/NAME[@REVISION], synthetic:gpt2, synthetic:L,D,H,V,C[@seed]",
+                directory.display()
+            )));
+        }
+        let directory = std::path::absolute(directory)?;
+        let config = Config::read(&directory).map_err(|error| usage(error.to_string()))?;
+        Ok(Self {
+            name,
+            architecture: architecture(&config),
+            tokenizer: read_tokenizer(&directory, config.vocabulary)?,
+            directory,
+        })
+    }
+
+    /// A size by its symbol.
+    pub fn size(&self, symbol: &str) -> usize {
+        self.architecture.sizes.get(symbol).copied().unwrap_or(0)
+    }
+
+    /// Reads the subject's own weights' directory; architecture and vocabulary must be the original's.
+    pub fn open_variant(&self, directory: &Path) -> Result<Self> {
+        let variant = Self::open(directory.display().to_string(), directory)?;
+        if variant.architecture != self.architecture {
+            return Err(usage(format!(
+                "--subject-model {}: found {:?} {:?}, expected the architecture of {}: {:?} {:?}",
+                directory.display(),
+                variant.architecture.layers,
+                variant.architecture.sizes,
+                self.name,
+                self.architecture.layers,
+                self.architecture.sizes
+            )));
+        }
+        Ok(variant)
+    }
+
+    /// Files that decide what the model computes and how text becomes tokens, in order of name.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.directory)
+            .with_context(|| self.directory.display().to_string())?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()?;
+        files.retain(|file| {
+            let extension = file.extension().and_then(|extension| extension.to_str());
+            file.is_file() && matches!(extension, Some("json" | "safetensors" | "txt"))
+        });
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn architecture(config: &Config) -> Architecture {
+    let sizes = [
+        ("C", config.context),
+        ("D", config.width),
+        ("H", config.heads),
+        ("Dh", config.head_dim()),
+        ("F", config.inner),
+        ("V", config.vocabulary),
+    ];
+    Architecture {
+        family: "gpt2".to_owned(),
+        layers: config.layers,
+        sizes: sizes.into_iter().map(|(symbol, size)| (symbol.to_owned(), size)).collect(),
+        constants: BTreeMap::from([("epsilon".to_owned(), f64::from(config.epsilon))]),
+    }
+}
+
+fn read_tokenizer(directory: &Path, vocabulary: usize) -> Result<Option<Tokenizer>> {
+    let file = directory.join("tokenizer.json");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let tokenizer = Tokenizer::from_file(&file)
+        .map_err(|error| usage(format!("{}: not a tokenizer: {error}", file.display())))?;
+    let size = tokenizer.get_vocab_size(true);
+    if size > vocabulary {
+        return Err(usage(format!(
+            "{}: {size} tokens found; the model's vocabulary has {vocabulary}, so some ids would be out of range",
+            file.display()
+        )));
+    }
+    Ok(Some(tokenizer))
+}
+
+/// Generates seeded weights into a directory of the cache, unless they are there.
+fn synthetic(spec: &str, models: &Path) -> Result<PathBuf> {
+    let parsed: SyntheticSpec =
+        spec.parse().map_err(|error: gpt2::synthetic::SpecError| usage(error.to_string()))?;
+    let directory = models.join(format!("synthetic-{}", spec.replace(',', "-")));
+    if !directory.is_dir() {
+        std::fs::create_dir_all(models)?;
+        let unfinished = tempfile::tempdir_in(models)?;
+        gpt2::synthetic::write(unfinished.path(), &parsed)?;
+        let kept = unfinished.keep();
+        if let Err(error) = std::fs::rename(&kept, &directory) {
+            std::fs::remove_dir_all(&kept)?;
+            // Another run may have been first; its weights are the same.
+            if !directory.is_dir() {
+                return Err(error).with_context(|| directory.display().to_string());
+            }
+        }
+    }
+    Ok(directory)
+}

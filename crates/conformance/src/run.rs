@@ -1,0 +1,146 @@
+//! One run: captures → assay → judge.
+
+mod captures;
+mod digest;
+mod facts;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use capture::{CaptureFile, Identity, Precision};
+use checkpoint_spec::{
+    CaseAssay, CaseEvidence, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, judge,
+};
+use proof_bundle::{CapturePaths, Role};
+
+pub use captures::Produced;
+pub use digest::files_below;
+
+use crate::cases::PlannedCase;
+use crate::implementation::{ImplementationName, Means, traits};
+use crate::model::Model;
+use crate::progress::Progress;
+
+/// What the user asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The model that the references get.
+    pub model: Model,
+    /// The subject's own weights, when it has them.
+    pub subject_model: Option<Model>,
+    /// Who is under test.
+    pub subject: ImplementationName,
+    /// Who judges, in order of precedence.
+    pub references: Vec<String>,
+    /// The cases.
+    pub cases: Vec<PlannedCase>,
+    /// Cases that do not fit the model, with the reason.
+    pub do_not_fit: Vec<(String, String)>,
+    /// Checkpoints to report; all when empty.
+    pub selected: Vec<String>,
+    /// Threads to compute with.
+    pub threads: usize,
+    /// How long a worker may take for one job.
+    pub time_limit: Duration,
+    /// Compute references anew, even where their captures are cached.
+    pub fresh: bool,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The record.
+    pub results: Results,
+    /// The captures it stands on, by role and case.
+    pub captures: BTreeMap<Role, BTreeMap<String, CapturePaths>>,
+    /// Holds the subject's captures until the bundle has them.
+    pub work: tempfile::TempDir,
+}
+
+/// Runs subject and references on every case, compares and judges.
+pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outcome> {
+    let specs = SpecSet::bundled(&request.model.architecture.family)?;
+    std::fs::create_dir_all(means.place.cache.join("work"))?;
+    let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
+    let produced = schedule::produce(request, means, progress, work.path())?;
+    let part = progress.part("comparing", request.cases.len());
+    let mut assays = Vec::new();
+    for planned in &request.cases {
+        means.interrupt.check()?;
+        part.say(planned.case.id.clone());
+        assays.push(assay_case(request, means, &specs, planned, &produced)?);
+        part.step();
+    }
+    part.finish("compared");
+    let facts = facts::facts(request, means, &produced)?;
+    let results = judge(&specs, &facts, &assays)?;
+    Ok(Outcome { results, captures: produced.paths(), work })
+}
+
+fn assay_case(
+    request: &Request,
+    means: &Means,
+    specs: &SpecSet,
+    planned: &PlannedCase,
+    produced: &Produced,
+) -> Result<CaseAssay> {
+    let subject_label = request.subject.start(means)?.label();
+    let traits = traits(request.subject.start(means)?.as_ref(), planned.case.texts.is_some());
+    let setting =
+        Setting { specs, architecture: &request.model.architecture, traits, subject: &subject_label };
+    let id = &planned.case.id;
+    let subject = produced.subject.open(id)?;
+    let opened: Vec<_> = request
+        .references
+        .iter()
+        .map(|name| {
+            let at =
+                |precision| produced.reference(name, precision).map(|captures| captures.open(id)).transpose();
+            Ok((
+                name.clone(),
+                at(Precision::F32)?.unwrap_or_default(),
+                at(Precision::F64)?.unwrap_or_default(),
+            ))
+        })
+        .collect::<Result<_>>()?;
+    let references: Vec<ReferenceCaptures<'_>> = opened
+        .iter()
+        .map(|(name, f32, f64)| ReferenceCaptures { name: name.clone(), f32: f32.view(), f64: f64.view() })
+        .collect();
+    let nothing = std::collections::BTreeSet::new();
+    let evidence = CaseEvidence {
+        case: &planned.case,
+        subject: subject.view(),
+        not_contiguous: subject.run.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
+        references: &references,
+    };
+    Ok(assay(&setting, &evidence)?)
+}
+
+/// Identity and incidents of everyone who took part.
+fn incidents(produced: &Produced) -> Vec<Incident> {
+    produced.everyone().flat_map(|captures| captures.incidents.iter().cloned()).collect()
+}
+
+/// The identity of a reference for the record: its f32 side if it answered, else its f64 side, else its name alone.
+fn reference_identity(produced: &Produced, name: &str) -> Identity {
+    [Precision::F64, Precision::F32]
+        .into_iter()
+        .find_map(|precision| {
+            produced.reference(name, precision).and_then(|captures| captures.identity.clone())
+        })
+        .unwrap_or_else(|| Identity {
+            name: name.to_owned(),
+            version: "did not answer".to_owned(),
+            precision: Precision::F64,
+            device: "unknown".to_owned(),
+        })
+}
+
+/// Where cached captures of references live.
+fn capture_cache(means: &Means) -> PathBuf {
+    means.place.cache.join("captures")
+}

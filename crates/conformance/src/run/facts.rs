@@ -1,0 +1,77 @@
+//! What is true of a run beside its numbers.
+
+use anyhow::Result;
+use checkpoint_spec::{NotApplicable, Reservation, RunFacts};
+
+use super::{Produced, Request, incidents, reference_identity};
+use crate::implementation::{Means, traits};
+use crate::materials;
+
+/// Gathers the facts for the judge.
+pub(super) fn facts(request: &Request, means: &Means, produced: &Produced) -> Result<RunFacts> {
+    let subject = request.subject.start(means)?;
+    let traits = traits(subject.as_ref(), request.model.tokenizer.is_some());
+    let mut not_applicable = Vec::new();
+    let mut does_not_apply = |checkpoint: &str, what: &str, reason: String| {
+        not_applicable.push((checkpoint.to_owned(), NotApplicable { what: what.to_owned(), reason }));
+    };
+    let mut notes = Vec::new();
+    if !traits.preallocated_cache {
+        does_not_apply(
+            "03",
+            "h.{l}.attn.cache",
+            format!("the cache of {} grows with the sequence", subject.label()),
+        );
+    }
+    if !traits.tokenizer {
+        does_not_apply("00", "prompt.ids", "the model has no tokenizer".to_owned());
+        notes.push("the model has no tokenizer: the cases run on seeded token ids".to_owned());
+    }
+    for (case, reason) in &request.do_not_fit {
+        notes.push(format!("case `{case}` does not apply to this model: {reason}"));
+    }
+    if let Some(model) = &request.subject_model {
+        notes.push(format!(
+            "the subject has weights of its own ({}); weight digests are not judged",
+            model.name
+        ));
+    }
+    let mut reservations = Vec::new();
+    if request.references.len() < 2 {
+        reservations.push(reservation(format!(
+            "one reference ({}) judges alone, by choice; no quorum confirms it",
+            request.references.join(", ")
+        )));
+    }
+    if materials::work_tree_is_dirty(&means.place.root) {
+        reservations.push(reservation("the work tree has uncommitted changes".to_owned()));
+    }
+    Ok(RunFacts {
+        model: request.model.name.clone(),
+        architecture: request.model.architecture.clone(),
+        subject: produced.subject.identity.clone().unwrap_or_else(|| unanswered(&subject.label())),
+        traits,
+        references: request.references.iter().map(|name| reference_identity(produced, name)).collect(),
+        cases: request.cases.iter().map(|planned| (planned.case.clone(), planned.about.clone())).collect(),
+        subject_weights: request.subject_model.is_some(),
+        selected: request.selected.clone(),
+        incidents: incidents(produced),
+        reservations,
+        not_applicable,
+        notes,
+    })
+}
+
+fn reservation(message: String) -> Reservation {
+    Reservation { checkpoint: None, message }
+}
+
+fn unanswered(label: &str) -> capture::Identity {
+    let name = label.split_once('@').map_or(label, |(name, _)| name);
+    capture::Identity {
+        name: name.to_owned(),
+        version: "did not answer".to_owned(),
+        precision: capture::Precision::F32,
+        device: "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,263 @@
+//! Who computes what, in which order.
+//!
+//! Every replay is fed the oracle implementation's f32 run, so that one comes first; everyone else follows, two
+//! workers at a time. References' captures are kept by a digest of all that decides them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use capture::protocol::{Job, Task};
+use capture::{CaptureFile, Case, Precision, Tensor, TensorName, TensorSource};
+use checkpoint_spec::Incident;
+
+use proof_bundle::CapturePaths;
+
+use super::captures::{ImplementationCaptures, Produced};
+use super::{Request, capture_cache, digest};
+use crate::implementation::{Implementation, ImplementationName, Means};
+use crate::progress::Progress;
+
+/// Workers that compute at the same time, each with its share of the threads.
+const WORKERS: usize = 2;
+
+/// Produces all captures of a run.
+pub(super) fn produce(
+    request: &Request,
+    means: &Means,
+    progress: &Progress,
+    work: &Path,
+) -> Result<Produced> {
+    let mut produced = Produced::default();
+    let desk = Desk { request, means, progress, work, source: reference_source(means)? };
+    let mut rest: Vec<(String, Precision)> = Vec::new();
+    for name in &request.references {
+        rest.extend([(name.clone(), Precision::F64), (name.clone(), Precision::F32)]);
+    }
+    let mut inputs = BTreeMap::new();
+    if let Some(oracle) = request.references.first() {
+        let captures = desk.reference(oracle, Precision::F32, None)?;
+        inputs = run_paths(&captures);
+        produced.references.insert((oracle.clone(), Precision::F32), captures);
+        rest.retain(|key| *key != (oracle.clone(), Precision::F32));
+    }
+    produced.references.extend(desk.references(rest, &inputs)?);
+    produced.subject = desk.subject(&inputs)?;
+    if let Some(oracle) = request.references.first() {
+        desk.teacher_force(&mut produced, oracle, &inputs)?;
+    }
+    Ok(produced)
+}
+
+/// The chained runs by case: the inputs of replays.
+fn run_paths(captures: &ImplementationCaptures) -> BTreeMap<String, PathBuf> {
+    let runs = captures.cases.iter().filter_map(|(case, paths)| Some((case.clone(), paths.run.clone()?)));
+    runs.collect()
+}
+
+/// Digest of what the Python references are: their source and their locked packages.
+fn reference_source(means: &Means) -> Result<String> {
+    let folder = means.place.reference();
+    let mut files = digest::files_below(&folder.join("trialplate_reference"), &["py"])?;
+    files.push(folder.join("requirements.lock"));
+    files.push(means.place.worker.clone());
+    digest::of_files(&files)
+}
+
+struct Desk<'a> {
+    request: &'a Request,
+    means: &'a Means,
+    progress: &'a Progress,
+    work: &'a Path,
+    source: String,
+}
+
+/// A job and where its capture is filed.
+struct Filed {
+    job: Job,
+    replay: bool,
+}
+
+impl Desk<'_> {
+    fn references(
+        &self,
+        keys: Vec<(String, Precision)>,
+        inputs: &BTreeMap<String, PathBuf>,
+    ) -> Result<BTreeMap<(String, Precision), ImplementationCaptures>> {
+        let (queue, done) = (Mutex::new(keys.into_iter()), Mutex::new(BTreeMap::new()));
+        let next = || queue.lock().map_or(None, |mut queue| queue.next());
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS)
+                .map(|_| {
+                    scope.spawn(|| -> Result<()> {
+                        while let Some((name, precision)) = next() {
+                            let captures = self.reference(&name, precision, Some(inputs))?;
+                            if let Ok(mut done) = done.lock() {
+                                done.insert((name, precision), captures);
+                            }
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow::anyhow!("a thread that runs references panicked")))
+            })
+        })?;
+        Ok(done.into_inner().unwrap_or_default())
+    }
+
+    /// One reference's captures, cached ones where the same question was answered before. Without inputs, its own
+    /// runs are the inputs of its replays.
+    fn reference(
+        &self,
+        name: &str,
+        precision: Precision,
+        inputs: Option<&BTreeMap<String, PathBuf>>,
+    ) -> Result<ImplementationCaptures> {
+        let model = digest::of_files(&self.request.model.files()?)?;
+        let threads = self.means.threads.to_string();
+        let key_of = |case: &Case, question: &str| -> Result<PathBuf> {
+            let case = serde_json::to_string(case)?;
+            let parts = [&model, &self.source, name, precision.name(), &threads, &case, question];
+            let file = format!("{}.safetensors", digest::of_parts(parts));
+            Ok(capture_cache(self.means).join(file))
+        };
+        let mut filed = Vec::new();
+        let cases: Vec<&Case> = self.request.cases.iter().map(|planned| &planned.case).collect();
+        let mut runs = BTreeMap::new();
+        for case in &cases {
+            let output = key_of(case, "run")?;
+            runs.insert(case.id.clone(), output.clone());
+            filed.push(Filed { job: Job { case: (*case).clone(), task: Task::Run, output }, replay: false });
+        }
+        for case in &cases {
+            let Some(inputs) = inputs.unwrap_or(&runs).get(&case.id).cloned() else { continue };
+            let question = format!("replay {}", inputs.file_name().unwrap_or_default().to_string_lossy());
+            let task = Task::Replay { inputs, magnitudes: None };
+            filed.push(Filed {
+                job: Job { case: (*case).clone(), task, output: key_of(case, &question)? },
+                replay: true,
+            });
+        }
+        std::fs::create_dir_all(capture_cache(self.means))?;
+        let name = ImplementationName { name: name.to_owned(), precision };
+        let mut implementation = name.start(self.means)?;
+        self.produce(implementation.as_mut(), &self.request.model.directory, filed, !self.request.fresh)
+    }
+
+    fn subject(&self, inputs: &BTreeMap<String, PathBuf>) -> Result<ImplementationCaptures> {
+        let mut implementation = self.request.subject.start(self.means)?;
+        let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
+        let mut filed = Vec::new();
+        for planned in &self.request.cases {
+            filed.extend(self.subject_jobs(&planned.case, inputs));
+        }
+        self.produce(implementation.as_mut(), &model.directory, filed, false)
+    }
+
+    fn subject_jobs(&self, case: &Case, inputs: &BTreeMap<String, PathBuf>) -> Vec<Filed> {
+        let output = |what: &str| self.work.join(format!("{}.{what}.safetensors", case.id));
+        let run =
+            Filed { job: Job { case: case.clone(), task: Task::Run, output: output("run") }, replay: false };
+        let replay = inputs.get(&case.id).map(|inputs| Filed {
+            job: Job {
+                case: case.clone(),
+                task: Task::Replay { inputs: inputs.clone(), magnitudes: None },
+                output: output("replay"),
+            },
+            replay: true,
+        });
+        std::iter::once(run).chain(replay).collect()
+    }
+
+    /// Has the jobs done whose captures are not there, and files all that are there afterwards.
+    fn produce(
+        &self,
+        implementation: &mut dyn Implementation,
+        model: &Path,
+        filed: Vec<Filed>,
+        reuse: bool,
+    ) -> Result<ImplementationCaptures> {
+        let label = implementation.label();
+        let mut captures =
+            ImplementationCaptures { label: label.clone(), ..ImplementationCaptures::default() };
+        let is_there = |filed: &&Filed| CaptureFile::open(&filed.job.output).is_ok();
+        let jobs: Vec<Job> =
+            filed.iter().filter(|filed| !reuse || !is_there(filed)).map(|filed| filed.job.clone()).collect();
+        let part = self.progress.part(label.clone(), jobs.len());
+        if jobs.is_empty() {
+            part.finish("cached");
+        } else {
+            for job in &jobs {
+                match std::fs::remove_file(&job.output) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(error).with_context(|| job.output.display().to_string());
+                    }
+                    _ => {}
+                }
+            }
+            let production = implementation.produce(model, &jobs, &part)?;
+            part.finish(if production.incident.is_some() { "stopped" } else { "done" });
+            captures.identity = production.identity;
+            captures.incidents.extend(production.incident);
+            captures.incidents.extend(production.failures.into_iter().map(|(job, message)| Incident {
+                implementation: label.clone(),
+                case: jobs.get(job).map(|job| job.case.id.clone()),
+                kind: "failed".to_owned(),
+                message,
+            }));
+        }
+        for Filed { job, replay } in filed.iter().filter(is_there) {
+            let paths: &mut CapturePaths = captures.cases.entry(job.case.id.clone()).or_default();
+            let slot = if *replay { &mut paths.replay } else { &mut paths.run };
+            *slot = Some(job.output.clone());
+            if captures.identity.is_none() {
+                captures.identity = Some(CaptureFile::open(&job.output)?.identity().clone());
+            }
+        }
+        Ok(captures)
+    }
+
+    /// Where the subject generated other tokens than the oracle, it generates again, fed the oracle's: what it
+    /// would say at each position is then comparable, past a tie as well.
+    fn teacher_force(
+        &self,
+        produced: &mut Produced,
+        oracle: &str,
+        inputs: &BTreeMap<String, PathBuf>,
+    ) -> Result<()> {
+        let Some(oracle) = produced.reference(oracle, Precision::F64) else { return Ok(()) };
+        let mut again = Vec::new();
+        for planned in self.request.cases.iter().filter(|planned| planned.case.generate > 0) {
+            let id = &planned.case.id;
+            let (expected, actual) = (generated(oracle, id)?, generated(&produced.subject, id)?);
+            if let (Some(expected), Some(actual)) = (expected, actual)
+                && expected.shape() == actual.shape()
+                && expected != actual
+            {
+                let ids = expected.view().to_i64()?;
+                let forced = ids.chunks(planned.case.generate).map(<[i64]>::to_vec).collect();
+                let case = Case { forced: Some(forced), ..planned.case.clone() };
+                again.extend(self.subject_jobs(&case, inputs));
+            }
+        }
+        if again.is_empty() {
+            return Ok(());
+        }
+        let mut implementation = self.request.subject.start(self.means)?;
+        let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
+        let forced = self.produce(implementation.as_mut(), &model.directory, again, false)?;
+        produced.subject.cases.extend(forced.cases);
+        produced.subject.incidents.extend(forced.incidents);
+        Ok(())
+    }
+}
+
+fn generated(captures: &ImplementationCaptures, case: &str) -> Result<Option<Tensor>> {
+    let Some(path) = captures.cases.get(case).and_then(|paths| paths.run.as_ref()) else { return Ok(None) };
+    Ok(CaptureFile::open(path)?.tensor(&TensorName::of_case("generated"))?)
+}

@@ -1,0 +1,144 @@
+//! A BagIt 1.0 bag (RFC 8493) in the making.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::Digest;
+use crate::layout::manifest;
+use crate::write::WriteError;
+
+/// The declaration that makes a folder a bag.
+pub(crate) const DECLARATION: &str = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
+/// Tag files, which the tag manifest lists.
+pub(crate) const TAG_FILES: [&str; 3] = ["bag-info.txt", "bagit.txt", "manifest-sha256.txt"];
+/// The manifest of the tag files.
+pub(crate) const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
+
+/// A bag that is being filled. Files are hashed as they come and synced before they count.
+pub(crate) struct Bag {
+    root: PathBuf,
+    payload: BTreeMap<String, Digest>,
+    octets: u64,
+}
+
+impl Bag {
+    /// A bag in an empty folder.
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), payload: BTreeMap::new(), octets: 0 }
+    }
+
+    /// Writes a payload file.
+    pub(crate) fn add_text(&mut self, path: &str, text: &str) -> Result<(), WriteError> {
+        let target = self.target(path)?;
+        write_new(&target, text.as_bytes()).map_err(io_at(&target))?;
+        self.count(path, Digest::of(text.as_bytes()), text.len() as u64);
+        Ok(())
+    }
+
+    /// Takes in a file: as a hard link where the file system can, else as a copy. What is hashed is what is in the bag.
+    pub(crate) fn add_file(&mut self, path: &str, source: &Path) -> Result<(), WriteError> {
+        let target = self.target(path)?;
+        let kind = fs::symlink_metadata(source).map_err(io_at(source))?.file_type();
+        if !kind.is_file() || fs::hard_link(source, &target).is_err() {
+            fs::copy(source, &target).map_err(io_at(source))?;
+        }
+        let mut file = File::open(&target).map_err(io_at(&target))?;
+        let (digest, bytes) = Digest::of_reader(&mut file).map_err(io_at(&target))?;
+        file.sync_all().map_err(io_at(&target))?;
+        self.count(path, digest, bytes);
+        Ok(())
+    }
+
+    /// Writes the tag files. The day is the only thing in a bag that the clock tells.
+    pub(crate) fn finish(self, name: &str, day: SystemTime) -> Result<(), WriteError> {
+        let info = format!(
+            "Bag-Software-Agent: trialplate {}\nBagging-Date: {}\nExternal-Identifier: {name}\nPayload-Oxum: {}.{}\n",
+            env!("CARGO_PKG_VERSION"),
+            date(day),
+            self.octets,
+            self.payload.len()
+        );
+        let payload = manifest(self.payload.iter().map(|(path, &digest)| (path.as_str(), digest)));
+        let tags = TAG_FILES.into_iter().zip([info.as_str(), DECLARATION, payload.as_str()]);
+        let tag_manifest = manifest(tags.clone().map(|(file, text)| (file, Digest::of(text.as_bytes()))));
+        for (file, text) in tags.chain([(TAG_MANIFEST, tag_manifest.as_str())]) {
+            let target = self.root.join(file);
+            write_new(&target, text.as_bytes()).map_err(io_at(&target))?;
+        }
+        sync_folders(&self.root).map_err(io_at(&self.root))
+    }
+
+    fn target(&self, path: &str) -> Result<PathBuf, WriteError> {
+        if self.payload.contains_key(path) {
+            return Err(WriteError::Inconsistent { problem: format!("two files would be {path}") });
+        }
+        let target = self.root.join(path);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(io_at(folder))?;
+        }
+        Ok(target)
+    }
+
+    fn count(&mut self, path: &str, digest: Digest, bytes: u64) {
+        self.payload.insert(path.to_owned(), digest);
+        self.octets += bytes;
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A name is safe on disk only when its folder is.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// What turns an I/O error into one that names the path.
+pub(crate) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+    let path = path.to_owned();
+    move |source| WriteError::Io { path, source }
+}
+
+/// `YYYY-MM-DD` in UTC, in the proleptic Gregorian calendar.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // Days are counted from 0000-03-01, so that a leap day is the last of its year: 400 years are 146,097 days.
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    // Months from March on: 153 days every five months.
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day_of_month:02}", era * 400 + year + carry)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let days = [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (951_868_800, "2000-03-01")];
+        let later =
+            [(1_735_689_599, "2024-12-31"), (1_735_689_600, "2025-01-01"), (4_107_542_400, "2100-03-01")];
+        for (seconds, day) in days.into_iter().chain(later) {
+            assert_eq!(date(UNIX_EPOCH + Duration::from_secs(seconds)), day);
+        }
+    }
+}

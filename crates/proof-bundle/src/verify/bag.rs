@@ -1,0 +1,207 @@
+//! The bag: bounds first, then manifests, then digests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use super::{Problem, Room, VerifyError, io_at, sound_if_none};
+use crate::Digest;
+use crate::bag::{DECLARATION, TAG_FILES, TAG_MANIFEST};
+use crate::layout::is_path;
+
+/// Files in a bundle.
+const MOST_FILES: usize = 100_000;
+/// Folders within folders: `data/captures/<implementation>`.
+const DEEPEST: usize = 3;
+/// Bytes of a tag file.
+const LARGEST_TAG_FILE: u64 = 64 << 20;
+
+/// A bag whose manifests hold.
+pub(super) struct SoundBag {
+    /// Payload by path, `data/…`.
+    pub(super) payload: BTreeMap<String, Digest>,
+    /// Bytes of the payload.
+    pub(super) octets: u64,
+    /// The digest of the tag manifest.
+    pub(super) root: Digest,
+}
+
+/// All files with their sizes. Nothing is opened; links, devices and odd names are problems.
+pub(super) fn walk(directory: &Path) -> Room<BTreeMap<String, u64>> {
+    let (mut files, mut problems) = (BTreeMap::new(), Vec::new());
+    let mut folders = vec![(directory.to_owned(), String::new(), 0)];
+    while let Some((folder, prefix, depth)) = folders.pop() {
+        let mut empty = true;
+        for entry in fs::read_dir(&folder).map_err(io_at(&folder))? {
+            let entry = entry.map_err(io_at(&folder))?;
+            empty = false;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{prefix}{name}");
+            let metadata = entry.path().symlink_metadata().map_err(io_at(&entry.path()))?;
+            if !is_path(&path) {
+                problems.push(Problem::at(path, "no such name may be in a bundle"));
+            } else if metadata.is_dir() && depth < DEEPEST {
+                folders.push((entry.path(), path + "/", depth + 1));
+            } else if metadata.is_file() {
+                files.insert(path, metadata.len());
+            } else {
+                problems.push(Problem::at(path, "neither a file nor a folder that belongs here"));
+            }
+            if files.len() > MOST_FILES {
+                problems.push(Problem::at("", format!("more than {MOST_FILES} files")));
+                return Ok(Err(problems));
+            }
+        }
+        if empty && !prefix.is_empty() {
+            problems.push(Problem::at(prefix, "an empty folder"));
+        }
+    }
+    sound_if_none(problems, files)
+}
+
+/// Tag files, both manifests, and the digest of every file.
+pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<SoundBag> {
+    let mut tags = BTreeMap::new();
+    for file in TAG_FILES.into_iter().chain([TAG_MANIFEST]) {
+        match tag_file(directory, files, file)? {
+            Ok(text) => tags.insert(file, text),
+            Err(problem) => return Ok(Err(vec![problem])),
+        };
+    }
+    let (listed, payload) =
+        match (parse(TAG_MANIFEST, &tags[TAG_MANIFEST]), parse(TAG_FILES[2], &tags[TAG_FILES[2]])) {
+            (Ok(listed), Ok(payload)) => (listed, payload),
+            (listed, payload) => {
+                return Ok(Err([listed.err(), payload.err()].into_iter().flatten().collect()));
+            }
+        };
+    let mut problems = Vec::new();
+    if tags["bagit.txt"] != DECLARATION {
+        problems.push(Problem::at("bagit.txt", "not the declaration of a BagIt 1.0 bag in UTF-8"));
+    }
+    let there = |payload: bool| files.keys().filter(move |path| path.starts_with("data/") == payload);
+    let tag_files = there(false).filter(|path| *path != TAG_MANIFEST);
+    same_set(TAG_MANIFEST, listed.keys(), tag_files, &mut problems);
+    same_set(TAG_FILES[2], payload.keys(), there(true), &mut problems);
+    let octets: u64 = there(true).map(|path| files[path]).sum();
+    let oxum = format!("Payload-Oxum: {octets}.{}", payload.len());
+    if problems.is_empty() && !tags["bag-info.txt"].lines().any(|line| line == oxum) {
+        problems.push(Problem::at("bag-info.txt", format!("does not say `{oxum}`")));
+    }
+    if problems.is_empty() {
+        problems = digests(directory, listed.iter().chain(&payload))?;
+    }
+    let root = Digest::of(tags[TAG_MANIFEST].as_bytes());
+    sound_if_none(problems, SoundBag { payload, octets, root })
+}
+
+fn tag_file(
+    directory: &Path,
+    files: &BTreeMap<String, u64>,
+    file: &str,
+) -> Result<Result<String, Problem>, VerifyError> {
+    match files.get(file) {
+        None => Ok(Err(Problem::at(file, "missing: this is no BagIt bag"))),
+        Some(&bytes) if bytes > LARGEST_TAG_FILE => {
+            Ok(Err(Problem::at(file, format!("{bytes} bytes are too many"))))
+        }
+        Some(_) => read_text(directory, file, LARGEST_TAG_FILE),
+    }
+}
+
+/// A text file, whatever its size was said to be: no more than `most` bytes are read.
+pub(super) fn read_text(
+    directory: &Path,
+    path: &str,
+    most: u64,
+) -> Result<Result<String, Problem>, VerifyError> {
+    let full = directory.join(path);
+    let mut bytes = Vec::new();
+    let file = File::open(&full).map_err(io_at(&full))?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(io_at(&full))?;
+    if bytes.len() as u64 > most {
+        return Ok(Err(Problem::at(path, format!("larger than {most} bytes"))));
+    }
+    Ok(String::from_utf8(bytes).map_err(|_| Problem::at(path, "not UTF-8")))
+}
+
+/// Lines of `digest  path`, in order of path, each path once.
+fn parse(file: &str, text: &str) -> Result<BTreeMap<String, Digest>, Problem> {
+    let mut entries: BTreeMap<String, Digest> = BTreeMap::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let number = entries.len() + 1;
+        let problem = |what: &str| Problem::at(file, format!("line {number}: {what}"));
+        let (line, after) = rest.split_once('\n').ok_or_else(|| problem("no line break at its end"))?;
+        let (digest, path) = line.split_once("  ").ok_or_else(|| problem("not `digest  path`"))?;
+        let digest = Digest::try_from(digest.to_owned()).map_err(|error| problem(&error.to_string()))?;
+        if !is_path(path) {
+            return Err(problem("no such path may be in a bundle"));
+        }
+        if entries.last_key_value().is_some_and(|(last, _)| last.as_str() >= path) {
+            return Err(problem("paths are not in order, or one is there twice"));
+        }
+        entries.insert(path.to_owned(), digest);
+        rest = after;
+    }
+    Ok(entries)
+}
+
+fn same_set<'a>(
+    manifest: &str,
+    listed: impl Iterator<Item = &'a String>,
+    there: impl Iterator<Item = &'a String>,
+    problems: &mut Vec<Problem>,
+) {
+    let (listed, there): (BTreeSet<_>, BTreeSet<_>) = (listed.collect(), there.collect());
+    problems.extend(
+        listed.difference(&there).map(|path| Problem::at(*path, format!("missing, {manifest} lists it"))),
+    );
+    problems.extend(
+        there.difference(&listed).map(|path| Problem::at(*path, format!("{manifest} does not list it"))),
+    );
+}
+
+fn digests<'a>(
+    directory: &Path,
+    entries: impl Iterator<Item = (&'a String, &'a Digest)>,
+) -> Result<Vec<Problem>, VerifyError> {
+    let mut problems = Vec::new();
+    for (path, expected) in entries {
+        let full = directory.join(path);
+        let mut file = File::open(&full).map_err(io_at(&full))?;
+        let (found, _) = Digest::of_reader(&mut file).map_err(io_at(&full))?;
+        if found != *expected {
+            problems.push(Problem::at(path, format!("SHA-256 is {found}, the manifest says {expected}")));
+        }
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_read_strictly() {
+        let digest = Digest::of(b"");
+        let line = |path: &str| format!("{digest}  {path}\n");
+        let good = line("data/a") + &line("data/b");
+        assert_eq!(parse("m", &good).unwrap().len(), 2);
+        let bad = [
+            line("data/b") + &line("data/a"),
+            line("data/a") + &line("data/a"),
+            line("/etc/passwd"),
+            line("data/../../x"),
+            line("data/a").trim_end().to_owned(),
+            line("data/a").replace("  ", " *"),
+            line("data/a").to_uppercase(),
+            line("data/a").replace('\n', "\r\n"),
+            "\n".to_owned() + &good,
+        ];
+        for text in bad {
+            assert!(parse("m", &text).is_err(), "{text}");
+        }
+    }
+}

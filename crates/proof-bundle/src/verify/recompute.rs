@@ -1,0 +1,171 @@
+//! Every number and every verdict, computed again from the stored tensors.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use capture::{CaptureFile, Case, Precision, TensorSource};
+use checkpoint_spec::{
+    Captures, CaseAssay, CaseEvidence, ReferenceCaptures, Reservation, Results, RunFacts, Setting, SpecSet,
+    Traits, assay, judge,
+};
+
+use super::bag::SoundBag;
+use super::records::Records;
+use super::{Problem, Room, sound_if_none};
+use crate::layout::{self, Role, capture_path};
+
+/// Implementations whose KV cache is allocated for the whole context. A bundle cannot say so of itself, or it could
+/// choose what is required of it.
+const PREALLOCATED_CACHE: [&str; 1] = ["rust"];
+
+/// Captures of one implementation and case, opened.
+#[derive(Default)]
+struct Opened {
+    run: Option<CaptureFile>,
+    replay: Option<CaptureFile>,
+}
+
+/// Assays and judges again, and compares the record with what comes out.
+pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records) -> Room<()> {
+    match again(directory, bag, records) {
+        Ok(results) => {
+            let problems = differences(&records.results, &results);
+            sound_if_none(problems.into_iter().map(|what| Problem::at(layout::RESULTS, what)).collect(), ())
+        }
+        Err(problem) => Ok(Err(vec![problem])),
+    }
+}
+
+fn again(directory: &Path, bag: &SoundBag, records: &Records) -> Result<Results, Problem> {
+    let results = &records.results;
+    let unlawful = |error: checkpoint_spec::SpecError| Problem::at(layout::RESULTS, error.to_string());
+    let specs = SpecSet::bundled(&results.architecture.family).map_err(unlawful)?;
+    let facts = facts(records);
+    let mut assays = Vec::new();
+    for case in &records.cases {
+        assays.push(assay_case(directory, bag, records, &specs, case)?);
+    }
+    judge(&specs, &facts, &assays).map_err(unlawful)
+}
+
+fn assay_case(
+    directory: &Path,
+    bag: &SoundBag,
+    records: &Records,
+    specs: &SpecSet,
+    case: &Case,
+) -> Result<CaseAssay, Problem> {
+    let results = &records.results;
+    let open = |role: Role| Opened::of(directory, bag, &role.folder(results), &case.id);
+    let subject = open(Role::Subject)?;
+    let mut opened = Vec::new();
+    for identity in &results.references {
+        let name = &identity.name;
+        let at = |precision| open(Role::Reference { name: name.clone(), precision });
+        opened.push((name, at(Precision::F32)?, at(Precision::F64)?));
+    }
+    let references: Vec<ReferenceCaptures<'_>> = opened
+        .iter()
+        .map(|(name, f32, f64)| ReferenceCaptures { name: (*name).clone(), f32: f32.view(), f64: f64.view() })
+        .collect();
+    let nothing = BTreeSet::new();
+    let evidence = CaseEvidence {
+        case,
+        subject: subject.view(),
+        not_contiguous: subject.run.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
+        references: &references,
+    };
+    let label = results.subject.to_string();
+    let traits = Traits { tokenizer: case.texts.is_some(), ..traits(records) };
+    let setting = Setting { specs, architecture: &results.architecture, traits, subject: &label };
+    assay(&setting, &evidence).map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
+}
+
+impl Opened {
+    fn of(directory: &Path, bag: &SoundBag, folder: &str, case: &str) -> Result<Self, Problem> {
+        let open = |replay| {
+            let path = capture_path(folder, case, replay);
+            let open = || {
+                CaptureFile::open(&directory.join(&path))
+                    .map_err(|error| Problem::at(&path, error.to_string()))
+            };
+            bag.payload.contains_key(&path).then(open).transpose()
+        };
+        Ok(Self { run: open(false)?, replay: open(true)? })
+    }
+
+    fn view(&self) -> Captures<'_> {
+        Captures {
+            run: self.run.as_ref().map(|file| file as &dyn TensorSource),
+            replay: self.replay.as_ref().map(|file| file as &dyn TensorSource),
+        }
+    }
+}
+
+fn traits(records: &Records) -> Traits {
+    Traits {
+        preallocated_cache: PREALLOCATED_CACHE.contains(&records.results.subject.name.as_str()),
+        tokenizer: !records.materials.tokenizer.is_empty(),
+    }
+}
+
+/// What the judge was told beside the numbers. It is taken from the record where it changes no verdict for the better.
+fn facts(records: &Records) -> RunFacts {
+    let results = &records.results;
+    let abouts = results.cases.iter().map(|summary| summary.about.clone());
+    let not_applicable = results.checkpoints.iter().flat_map(|checkpoint| {
+        checkpoint.not_applicable.iter().map(|what| (checkpoint.id.clone(), what.clone()))
+    });
+    // Reservations of checkpoints come from the judge.
+    let of_the_run = |reservation: &&Reservation| reservation.checkpoint.is_none();
+    RunFacts {
+        model: results.model.clone(),
+        architecture: results.architecture.clone(),
+        subject: results.subject.clone(),
+        traits: traits(records),
+        references: results.references.clone(),
+        cases: records.cases.iter().cloned().zip(abouts).collect(),
+        subject_weights: records.materials.subject_weights.is_some(),
+        selected: results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
+        incidents: results.incidents.clone(),
+        reservations: results.reservations.iter().filter(of_the_run).cloned().collect(),
+        not_applicable: not_applicable.collect(),
+        notes: results.notes.clone(),
+    }
+}
+
+/// What the record says and the tensors do not, in words.
+fn differences(recorded: &Results, found: &Results) -> Vec<String> {
+    if recorded == found {
+        return Vec::new();
+    }
+    let mut differences = Vec::new();
+    for (r, f) in recorded.checkpoints.iter().zip(&found.checkpoints).filter(|(r, f)| r != f) {
+        let changed = r.comparisons.iter().zip(&f.comparisons).find(|(r, f)| r != f);
+        let detail = match changed {
+            Some((r, f)) => format!(
+                "{} {} against {} ({:?}): recorded {:?}, {}; the tensors give {:?}, {}",
+                r.case,
+                r.tensor_name(),
+                r.reference,
+                r.mode,
+                r.verdict,
+                r.outcome,
+                f.verdict,
+                f.outcome
+            ),
+            None => format!(
+                "recorded {:?}, {} of {} compared; the tensors give {:?}, {} of {}",
+                r.verdict, r.compared, r.required, f.verdict, f.compared, f.required
+            ),
+        };
+        differences.push(format!("checkpoint {}: {detail}", r.id));
+    }
+    if differences.is_empty() {
+        differences.push(format!(
+            "recorded {:?}, exit code {}; the tensors give {:?}, exit code {}, or differ in quorum, peers or divergence",
+            recorded.verdict, recorded.exit_code, found.verdict, found.exit_code
+        ));
+    }
+    differences
+}

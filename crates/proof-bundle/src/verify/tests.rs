@@ -1,0 +1,182 @@
+use std::fs;
+
+use capture::Precision;
+use checkpoint_spec::{ComparisonVerdict, Verdict};
+
+use super::*;
+use crate::fixtures::{Run, consumed_tokens, files, forge_manifests, identity};
+use crate::layout;
+
+/// The problems of a bundle after something was done to it; `forge` makes the manifests agree with what was done.
+fn after(forge: bool, change: impl FnOnce(&Path)) -> Vec<String> {
+    let run = Run::new();
+    let bundle = run.write();
+    change(&bundle);
+    if forge {
+        forge_manifests(&bundle);
+    }
+    let verification = verify(&bundle).unwrap();
+    assert_eq!(verification.exit_code, 2, "{:#?}", verification.lines);
+    assert!(verification.results.is_none());
+    verification.problems.iter().map(ToString::to_string).collect()
+}
+
+fn edit(bundle: &Path, path: &str, from: &str, to: &str) {
+    let text = fs::read_to_string(bundle.join(path)).unwrap();
+    assert!(text.contains(from), "{path} has no {from}");
+    fs::write(bundle.join(path), text.replacen(from, to, 1)).unwrap();
+}
+
+#[track_caller]
+fn assert_one(problems: &[String], start: &str, part: &str) {
+    assert!(
+        problems.len() == 1 && problems[0].starts_with(start) && problems[0].contains(part),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn valid_evidence_of_an_incomplete_run() {
+    let run = Run::new();
+    let bundle = run.write();
+    let verification = verify(&bundle).unwrap();
+    assert_eq!(verification.problems, []);
+    assert_eq!(verification.exit_code, 4, "{:#?}", verification.lines);
+    assert_eq!(verification.results.as_ref(), Some(&run.results));
+    let tag_manifest = fs::read(bundle.join("tagmanifest-sha256.txt")).unwrap();
+    assert_eq!(verification.root, Some(Digest::of(&tag_manifest)));
+    let said = verification.lines.join("\n");
+    assert!(said.contains("--rerun") && said.contains("required activations"), "{said}");
+    assert!(said.contains("tiny; left out: two-tokens,"), "{said}");
+}
+
+#[test]
+fn the_smallest_change_of_any_file_is_seen() {
+    let run = Run::new();
+    let bundle = run.write();
+    for (path, bytes) in files(&bundle) {
+        let mut changed = bytes.clone();
+        let last = changed.len() - 2;
+        changed[last] ^= 1;
+        fs::write(bundle.join(&path), changed).unwrap();
+        assert_eq!(verify(&bundle).unwrap().exit_code, 2, "{path}");
+        fs::write(bundle.join(&path), bytes).unwrap();
+    }
+    assert_eq!(verify(&bundle).unwrap().problems, []);
+}
+
+#[test]
+fn what_is_missing_or_added_is_seen() {
+    let missing = after(false, |bundle| fs::remove_file(bundle.join(layout::HTML)).unwrap());
+    assert_one(&missing, "data/report.html: missing, manifest-sha256.txt lists it", "");
+    let added = after(false, |bundle| fs::write(bundle.join("data/extra"), "").unwrap());
+    assert!(
+        added.iter().any(|problem| problem.starts_with("data/extra: manifest-sha256.txt does not list it"))
+    );
+    let added = after(true, |bundle| fs::write(bundle.join("data/extra"), "").unwrap());
+    assert_one(&added, "data/extra", "nothing in the results calls for this file");
+    let tag = after(false, |bundle| fs::write(bundle.join("fetch.txt"), "").unwrap());
+    assert_one(&tag, "fetch.txt", "does not list it");
+    let no_bag = after(false, |bundle| fs::remove_file(bundle.join("bagit.txt")).unwrap());
+    assert_one(&no_bag, "bagit.txt", "no BagIt bag");
+}
+
+#[test]
+fn links_and_empty_folders_are_refused() {
+    let link = after(true, |bundle| {
+        fs::remove_file(bundle.join(layout::HTML)).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", bundle.join(layout::HTML)).unwrap();
+    });
+    assert_one(&link, "data/report.html", "neither a file nor a folder");
+    let empty = after(false, |bundle| fs::create_dir(bundle.join("data/empty")).unwrap());
+    assert_one(&empty, "data/empty/", "an empty folder");
+}
+
+#[test]
+fn records_have_one_spelling() {
+    for (from, to) in [
+        ("{\"schema\":", "{ \"schema\":"),
+        ("\"model\":", "\"unknown\":1,\"model\":"),
+        ("\"sizes\":{", "\"sizes\":{\"C\":9,"),
+        ("\"layers\":1,", "\"layers\":1,\"layers\":1,"),
+        ("\"exit_code\":4", "\"exit_code\":4.0"),
+    ] {
+        assert_one(&after(true, |bundle| edit(bundle, layout::RESULTS, from, to)), layout::RESULTS, "");
+    }
+    let trailing = after(true, |bundle| {
+        let text = fs::read_to_string(bundle.join(layout::RESULTS)).unwrap();
+        fs::write(bundle.join(layout::RESULTS), text + "\n").unwrap();
+    });
+    assert_one(&trailing, layout::RESULTS, "one spelling");
+    let schema = after(true, |bundle| edit(bundle, layout::RESULTS, "results/1", "results/9"));
+    assert_one(&schema, layout::RESULTS, "trialplate/results/9");
+}
+
+#[test]
+fn a_bundle_cannot_bring_its_own_law() {
+    let problems = after(true, |bundle| edit(bundle, "data/spec/02-qkv.toml", "1e-4", "1e-1"));
+    assert_one(&problems, "data/spec/02-qkv.toml", "not the spec that this verifier judges by");
+    let problems =
+        after(true, |bundle| fs::remove_file(bundle.join("data/spec/12-end-to-end.toml")).unwrap());
+    assert_one(&problems, "data/spec/12-end-to-end.toml", "missing");
+}
+
+#[test]
+fn an_edited_report_is_seen() {
+    let problems = after(true, |bundle| edit(bundle, layout::MARKDOWN, "incomplete", "pass"));
+    assert_one(&problems, layout::MARKDOWN, "not what results.json renders to");
+}
+
+/// The story of the report that said PASS before anything was checked.
+#[test]
+fn a_verdict_that_the_tensors_do_not_give_is_seen() {
+    let mut run = Run::new();
+    run.results.verdict = Verdict::Pass;
+    run.results.exit_code = 0;
+    let verification = verify(&run.write()).unwrap();
+    assert_eq!(verification.exit_code, 2);
+    assert!(
+        verification.problems[0].message.contains("recorded Pass, exit code 0; the tensors give"),
+        "{:?}",
+        verification.problems
+    );
+
+    let mut run = Run::new();
+    let comparison = run.results.checkpoints.iter_mut().flat_map(|c| &mut c.comparisons);
+    let missing = comparison.filter(|c| c.verdict != ComparisonVerdict::Pass).take(1);
+    missing.for_each(|comparison| comparison.verdict = ComparisonVerdict::Pass);
+    let verification = verify(&run.write()).unwrap();
+    assert!(verification.problems[0].message.starts_with("checkpoint "), "{:?}", verification.problems);
+}
+
+#[test]
+fn a_checkpoint_or_count_left_out_is_seen() {
+    let mut run = Run::new();
+    run.results.checkpoints[0].required = run.results.checkpoints[0].compared;
+    assert_eq!(verify(&run.write()).unwrap().exit_code, 2);
+    let mut run = Run::new();
+    run.results.checkpoints[0].comparisons.pop();
+    assert_eq!(verify(&run.write()).unwrap().exit_code, 2);
+}
+
+#[test]
+fn other_tensors_than_the_results_are_of_are_seen() {
+    let problems = after(true, |bundle| {
+        let path = bundle.join("data/captures/subject-rust@f32/tiny.safetensors");
+        capture::write(&path, &identity("rust", Precision::F32), &consumed_tokens(&[1, 3])).unwrap();
+    });
+    assert_one(&problems, layout::RESULTS, "token_ids");
+    let problems = after(true, |bundle| {
+        let path = bundle.join("data/captures/subject-rust@f32/tiny.safetensors");
+        fs::remove_file(&path).unwrap();
+        fs::write(path, "not safetensors at all").unwrap();
+    });
+    assert_one(&problems, "data/captures/subject-rust@f32/tiny.safetensors", "");
+}
+
+#[test]
+fn what_is_not_there_is_no_evidence_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(verify(&folder.path().join("gone")), Err(VerifyError::Io { .. })));
+    assert_eq!(verify(folder.path()).unwrap().exit_code, 2);
+}

@@ -1,0 +1,101 @@
+//! A session of the Python package `trialplate_reference`.
+
+use capture::protocol::{Job, Task, WorkList};
+use capture::{Capture, CaptureFile, Case, Identity, Precision};
+use pyo3::exceptions::{PyImportError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::WorkerError;
+use crate::arrays;
+use crate::error::JobError;
+use crate::python::raised;
+use crate::worker::Session;
+
+/// An opened reference: the model is loaded.
+pub(crate) struct PythonSession {
+    session: Py<PyAny>,
+    identity: Identity,
+    precision: Precision,
+}
+
+impl PythonSession {
+    /// Imports the reference and opens the implementation that the work list asks for.
+    pub(crate) fn open(list: &WorkList) -> Result<Self, WorkerError> {
+        Python::attach(|py| {
+            Self::open_in(py, list).map_err(|error| {
+                let problem = raised(py, &error);
+                if error.is_instance_of::<PyImportError>(py) {
+                    WorkerError::Environment(problem)
+                } else {
+                    WorkerError::Session { implementation: list.implementation.clone(), problem }
+                }
+            })
+        })
+    }
+
+    fn open_in(py: Python<'_>, list: &WorkList) -> PyResult<Self> {
+        // The array bindings panic without NumPy; an import says so.
+        py.import("numpy")?;
+        let session = py.import("trialplate_reference")?.call_method1(
+            "open_session",
+            (&list.implementation, list.precision.name(), &list.model.to_string_lossy(), list.threads),
+        )?;
+        let identity = identity(&session)?;
+        if (identity.name.as_str(), identity.precision) != (list.implementation.as_str(), list.precision) {
+            return Err(PyValueError::new_err(format!(
+                "the session says it is {identity}; expected {}@{}",
+                list.implementation, list.precision
+            )));
+        }
+        Ok(Self { session: session.unbind(), identity, precision: list.precision })
+    }
+
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        case: &Case,
+        replay: Option<(&CaptureFile, Option<f64>)>,
+    ) -> Result<Bound<'py, PyAny>, JobError> {
+        let session = self.session.bind(py);
+        let case = case_as_dict(py, case)?;
+        Ok(match replay {
+            None => session.call_method1("run", (case,))?,
+            Some((inputs, magnitudes)) => {
+                session.call_method1("replay", (case, arrays::hand_over(py, inputs)?, magnitudes))?
+            }
+        })
+    }
+}
+
+impl Session for PythonSession {
+    type Error = JobError;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn attempt(&mut self, job: &Job) -> Result<Capture, JobError> {
+        let inputs = match &job.task {
+            Task::Run => None,
+            Task::Replay { inputs, magnitudes } => Some((CaptureFile::open(inputs)?, *magnitudes)),
+        };
+        let inputs = inputs.as_ref().map(|(file, magnitudes)| (file, *magnitudes));
+        Python::attach(|py| {
+            let result = self.call(py, &job.case, inputs)?;
+            arrays::take_in(result, self.precision)
+        })
+    }
+}
+
+/// Identity and case cross the border as JSON, so that one strict reader holds for both.
+fn identity(session: &Bound<'_, PyAny>) -> PyResult<Identity> {
+    let found = session.call_method0("identity")?;
+    let text: String = session.py().import("json")?.call_method1("dumps", (found,))?.extract()?;
+    serde_json::from_str(&text).map_err(|error| PyValueError::new_err(format!("identity is {text}: {error}")))
+}
+
+fn case_as_dict<'py>(py: Python<'py>, case: &Case) -> PyResult<Bound<'py, PyDict>> {
+    let text = serde_json::to_string(case).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(py.import("json")?.call_method1("loads", (text,))?.cast_into()?)
+}

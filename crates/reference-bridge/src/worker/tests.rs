@@ -1,0 +1,158 @@
+use std::path::PathBuf;
+
+use capture::{Case, Tensor, TensorName};
+use tempfile::TempDir;
+
+use super::*;
+
+/// Gives one tensor for a run and fails a replay.
+struct Half {
+    identity: Identity,
+}
+
+impl Session for Half {
+    type Error = String;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn attempt(&mut self, job: &Job) -> Result<Capture, String> {
+        let mut capture = Capture::default();
+        match job.task {
+            Task::Run => {
+                capture.tensors.insert(TensorName::of_case("x"), Tensor::from_u8(&[1], &[1]).unwrap())
+            }
+            Task::Replay { .. } => return Err("cannot\nreplay".to_owned()),
+        };
+        Ok(capture)
+    }
+}
+
+/// Delivers nothing.
+struct Deaf;
+
+impl Write for Deaf {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from(ErrorKind::BrokenPipe))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn half() -> Half {
+    let (name, version, device) = ("half".to_owned(), "1".to_owned(), "cpu".to_owned());
+    Half { identity: Identity { name, version, precision: Precision::F32, device } }
+}
+
+fn job(output: impl Into<PathBuf>, task: Task) -> Job {
+    let case = Case {
+        id: "case".to_owned(),
+        token_ids: vec![vec![1]],
+        texts: None,
+        schedule: vec![1],
+        generate: 0,
+        forced: None,
+    };
+    Job { case, task, output: output.into() }
+}
+
+fn replay(inputs: impl Into<PathBuf>, magnitudes: Option<f64>) -> Task {
+    Task::Replay { inputs: inputs.into(), magnitudes }
+}
+
+fn list(jobs: Vec<Job>) -> WorkList {
+    let (schema, implementation) = (SCHEMA.to_owned(), "half".to_owned());
+    WorkList { schema, implementation, precision: Precision::F32, model: "model".into(), threads: 1, jobs }
+}
+
+fn read(list: &WorkList) -> Result<WorkList, WorkerError> {
+    read_work_list(serde_json::to_vec(list).unwrap().as_slice())
+}
+
+#[track_caller]
+fn assert_malformed(result: Result<WorkList, WorkerError>, part: &str) {
+    let error = result.unwrap_err();
+    assert_eq!(error.exit_code(), WorkerError::USAGE);
+    assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
+}
+
+#[test]
+fn every_job_has_one_event_on_one_line_whatever_became_of_it() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let jobs = vec![
+        job(at("a"), Task::Run),
+        job(at("b"), replay(at("a"), None)),
+        job(at("nowhere/c"), Task::Run),
+        job(at("d"), Task::Run),
+    ];
+    let mut answers = Vec::new();
+    attempt_all(&list(jobs), &mut half(), &mut answers).unwrap();
+    let lines = String::from_utf8(answers).unwrap();
+    let events: Vec<Event> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 5);
+    assert_eq!(events[0], Event::Ready { identity: half().identity });
+    assert_eq!(events[1], Event::Done { job: 0 });
+    assert_eq!(events[2], Event::Failed { job: 1, error: "cannot\nreplay".to_owned() });
+    assert!(matches!(&events[3], Event::Failed { job: 2, error } if error.contains("nowhere")));
+    assert_eq!(events[4], Event::Done { job: 3 });
+    assert!(at("a").exists() && !at("b").exists() && at("d").exists());
+}
+
+#[test]
+fn a_stale_output_is_removed_before_the_attempt() {
+    let folder = TempDir::new().unwrap();
+    let output = folder.path().join("a");
+    fs::write(&output, "stale").unwrap();
+    let jobs = vec![job(&output, replay("elsewhere", None))];
+    attempt_all(&list(jobs), &mut half(), &mut Vec::new()).unwrap();
+    assert!(!output.exists());
+}
+
+#[test]
+fn without_a_reader_the_work_ends() {
+    let folder = TempDir::new().unwrap();
+    let output = folder.path().join("a");
+    let error = attempt_all(&list(vec![job(&output, Task::Run)]), &mut half(), &mut Deaf).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert!(!output.exists());
+}
+
+#[test]
+fn a_work_list_without_jobs_asks_for_the_identity_alone() {
+    let empty = read(&list(Vec::new())).unwrap();
+    let mut answers = Vec::new();
+    attempt_all(&empty, &mut half(), &mut answers).unwrap();
+    assert_eq!(answers.iter().filter(|&&byte| byte == b'\n').count(), 1);
+}
+
+#[test]
+fn a_work_list_is_read_strictly() {
+    let good = list(vec![job("a", Task::Run), job("b", replay("a", None))]);
+    assert_eq!(read(&good).unwrap(), good);
+    let text = serde_json::to_string(&good).unwrap();
+    assert_malformed(read_work_list(&b""[..]), "EOF");
+    assert_malformed(read_work_list(format!("{text}{text}").as_bytes()), "trailing");
+    assert_malformed(read_work_list(text.replacen('{', r#"{"extra":1,"#, 1).as_bytes()), "extra");
+    assert_malformed(read_work_list(text.replacen('{', r#"{"threads":1,"#, 1).as_bytes()), "duplicate");
+    assert_malformed(read(&WorkList { schema: "trialplate/work/0".to_owned(), ..good.clone() }), SCHEMA);
+    assert_malformed(read(&WorkList { threads: 0, ..good }), "threads is 0");
+}
+
+#[test]
+fn jobs_that_would_destroy_each_other_are_refused() {
+    assert_malformed(read(&list(vec![job("a", Task::Run), job("a", Task::Run)])), "job 1 writes a");
+    assert_malformed(read(&list(vec![job("a", replay("a", None))])), "job 0 replays a");
+}
+
+#[test]
+fn magnitudes_need_f64() {
+    let wanting = list(vec![job("a", replay("b", Some(4.9)))]);
+    assert_malformed(read(&wanting), "magnitudes at f32");
+    assert!(read(&WorkList { precision: Precision::F64, ..wanting }).is_ok());
+    let wrong = WorkList { precision: Precision::F64, ..list(vec![job("a", replay("b", Some(-1.0)))]) };
+    assert_malformed(read(&wrong), "c is finite and above 0");
+}

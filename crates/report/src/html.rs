@@ -1,0 +1,52 @@
+//! The report as one self-contained page: no script, no external resource, light and dark.
+
+mod view;
+
+use askama::Template;
+use checkpoint_spec::Results;
+
+use view::Page;
+
+/// Renders a run as a page of HTML. Every text is escaped by the template, after it has been made harmless.
+pub fn html(results: &Results) -> Result<String, askama::Error> {
+    Ok(Page::new(results).render()? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn hostile_text_is_escaped() {
+        let page = html(&fixtures::incomplete()).unwrap();
+        assert!(!page.contains("<script") && !page.contains('\u{1b}'));
+        assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
+    }
+
+    #[test]
+    fn the_page_needs_nothing_from_elsewhere() {
+        for results in [fixtures::passing(), fixtures::failing_on_values(), fixtures::unreadable()] {
+            let page = html(&results).unwrap();
+            for outside in ["http:", "https:", "src=", "href=", "@import", "url("] {
+                assert!(!page.contains(outside), "{outside}");
+            }
+            assert!(page.contains("default-src 'none'"));
+        }
+    }
+
+    #[test]
+    fn the_page_says_what_was_compared() {
+        let page = html(&fixtures::failing_on_shape()).unwrap();
+        assert!(page.contains("compared 4 of 5 required activations"));
+        let divergence = page.split("First divergence").nth(1).unwrap().split("</section>").next().unwrap();
+        assert!(divergence.contains("[12, 12, 64]") && !divergence.contains("max abs"), "{divergence}");
+    }
+
+    #[test]
+    fn every_record_renders() {
+        for results in [fixtures::passing(), fixtures::failing_on_values(), fixtures::incomplete()] {
+            assert!(html(&results).unwrap().ends_with("</html>\n"));
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What the template shows: texts that are harmless, in the order of the page.
+
+use askama::Template;
+use checkpoint_spec::{CheckpointResult, Comparison, Finding, Mode, Outcome, Results, Verdict};
+
+use crate::summary::{self, Divergent, Group, Standing};
+use crate::text::{lines, plain};
+use crate::{command, figures, phrases, words};
+
+/// Departures listed per checkpoint; the record has all of them.
+const DEPARTURES: usize = 20;
+
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(super) struct Page {
+    verdict: &'static str,
+    meaning: &'static str,
+    model: String,
+    subject: String,
+    references: Vec<String>,
+    cases: Vec<CaseRow>,
+    compared: String,
+    cards: Vec<Card>,
+    divergence: Option<DivergenceView>,
+    checkpoints: Vec<CheckpointView>,
+    peers: Peers,
+    disagreement: Option<String>,
+    incidents: Vec<Titled>,
+    reservations: Vec<String>,
+    notes: Vec<String>,
+    statement: &'static str,
+}
+
+struct CaseRow {
+    id: String,
+    about: String,
+    sizes: String,
+}
+
+struct Card {
+    label: &'static str,
+    value: String,
+    detail: String,
+}
+
+struct Titled {
+    title: String,
+    text: String,
+}
+
+struct DivergenceView {
+    place: String,
+    reason: String,
+    judged: Vec<Judged>,
+    findings: Vec<String>,
+    command: String,
+}
+
+struct Judged {
+    reference: String,
+    outcome: String,
+    numbers: Option<Numbers>,
+}
+
+struct Numbers {
+    shape: String,
+    errors: String,
+    buckets: Vec<(String, String)>,
+    worst: Vec<[String; 5]>,
+}
+
+struct CheckpointView {
+    id: String,
+    name: String,
+    title: String,
+    verdict: &'static str,
+    open: bool,
+    compared: String,
+    error: String,
+    used: String,
+    /// Percent of the bar that is filled.
+    bar: u32,
+    over: bool,
+    ties: String,
+    place: String,
+    kinds: Vec<Kind>,
+    departures: Vec<Departure>,
+    more_departures: usize,
+    requirements: Vec<RequirementView>,
+    not_applicable: Vec<String>,
+}
+
+struct Kind {
+    name: String,
+    verdict: &'static str,
+    compared: String,
+    run: String,
+    replay: String,
+    used: String,
+    place: String,
+}
+
+struct Departure {
+    verdict: &'static str,
+    downstream: bool,
+    place: String,
+    outcome: String,
+}
+
+struct RequirementView {
+    id: String,
+    text: String,
+    verdict: &'static str,
+    checked: String,
+    findings: Vec<String>,
+}
+
+#[derive(Default)]
+struct Peers {
+    implementations: Vec<String>,
+    rows: Vec<(String, Vec<String>)>,
+}
+
+impl Page {
+    pub(super) fn new(results: &Results) -> Self {
+        let totals = summary::totals(results);
+        let incident = |i| Titled {
+            title: phrases::incident(i),
+            text: lines(&i.message).collect::<Vec<_>>().join("\n"),
+        };
+        Self {
+            verdict: words::verdict(results.verdict),
+            meaning: words::verdict_meaning(results.verdict),
+            model: phrases::model(results),
+            subject: phrases::identity(&results.subject),
+            references: results.references.iter().map(phrases::identity).collect(),
+            cases: results.cases.iter().map(CaseRow::new).collect(),
+            compared: phrases::compared(totals),
+            cards: cards(results),
+            divergence: summary::divergent(results).map(|d| DivergenceView::new(results, &d)),
+            checkpoints: results.checkpoints.iter().map(|c| CheckpointView::new(results, c)).collect(),
+            peers: Peers::new(results),
+            disagreement: results.quorum.disagreement.as_ref().map(finding),
+            incidents: results.incidents.iter().map(incident).collect(),
+            reservations: results.reservations.iter().map(reservation).collect(),
+            notes: results.notes.iter().map(|note| plain(note)).collect(),
+            statement: phrases::STATEMENT,
+        }
+    }
+}
+
+fn cards(results: &Results) -> Vec<Card> {
+    let totals = summary::totals(results);
+    let passed = |c: &&CheckpointResult| matches!(c.verdict, Verdict::Pass | Verdict::Conditional);
+    let passed = results.checkpoints.iter().filter(passed).count();
+    let card = |label, value, detail: String| Card { label, value, detail };
+    let percent = if totals.required > 0 && totals.compared == totals.required { "all" } else { "not all" };
+    let quorum = &results.quorum;
+    vec![
+        card(
+            "compared",
+            figures::count(totals.compared),
+            format!("of {} required, {percent}", figures::count(totals.required)),
+        ),
+        card("checkpoints", passed.to_string(), format!("of {} passed", results.checkpoints.len())),
+        card(
+            "requirements",
+            totals.requirements_held.to_string(),
+            format!("of {} hold", totals.requirements()),
+        ),
+        card(
+            "quorum",
+            words::verdict(quorum.verdict).to_owned(),
+            format!("{} of {} at f64", figures::count(quorum.compared), figures::count(quorum.required)),
+        ),
+        card("ties", figures::count(totals.ties), "argmax flips within the budget".to_owned()),
+        card("exit code", results.exit_code.to_string(), String::new()),
+    ]
+}
+
+fn finding(finding: &Finding) -> String {
+    plain(&format!("{} {}: {}", finding.case, finding.tensor, finding.message))
+}
+
+fn reservation(reservation: &checkpoint_spec::Reservation) -> String {
+    let at = reservation.checkpoint.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+    plain(&format!("{at}{}", reservation.message))
+}
+
+impl CaseRow {
+    fn new(case: &checkpoint_spec::CaseSummary) -> Self {
+        let generated =
+            if case.generate > 0 { format!(", then {} generated", case.generate) } else { String::new() };
+        let (rows, steps) = (plural(case.batch, "row"), plural(case.steps, "step"));
+        let sizes = format!("{rows} of {} in {steps}{generated}", plural(case.tokens, "token"));
+        Self { id: plain(&case.id), about: plain(&case.about), sizes }
+    }
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+impl DivergenceView {
+    fn new(results: &Results, divergent: &Divergent<'_>) -> Self {
+        let divergence = divergent.divergence;
+        Self {
+            place: phrases::divergence_place(divergent),
+            reason: words::meaning(divergence.reason).to_owned(),
+            judged: divergent.comparisons.iter().map(|c| Judged::new(c)).collect(),
+            findings: divergent.findings.iter().map(|f| plain(&f.message)).collect(),
+            command: command::reproduce(results, &divergence.checkpoint, Some(&divergence.case)),
+        }
+    }
+}
+
+impl Judged {
+    fn new(comparison: &Comparison) -> Self {
+        let numbers = match &comparison.outcome {
+            Outcome::Compared { shape, statistics: s } => Some(Numbers {
+                shape: shape.to_string(),
+                errors: phrases::errors(s),
+                buckets: phrases::buckets(s),
+                worst: s.worst.iter().map(phrases::element).collect(),
+            }),
+            _ => None,
+        };
+        Self { reference: plain(&comparison.reference), outcome: phrases::outcome(comparison), numbers }
+    }
+}
+
+impl CheckpointView {
+    fn new(results: &Results, checkpoint: &CheckpointResult) -> Self {
+        let worst = summary::worst(&checkpoint.comparisons);
+        let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
+        let share = worst.and_then(|c| c.outcome.statistics()).map_or(0.0, |s| s.used.0);
+        let departures = summary::departures(results, checkpoint);
+        Self {
+            id: plain(&checkpoint.id),
+            name: plain(&checkpoint.name),
+            title: plain(&checkpoint.title),
+            verdict: words::verdict(checkpoint.verdict),
+            open: !matches!(checkpoint.verdict, Verdict::Pass | Verdict::Conditional),
+            compared: format!(
+                "{} of {}",
+                figures::count(checkpoint.compared),
+                figures::count(checkpoint.required)
+            ),
+            error,
+            used,
+            bar: bar(share),
+            over: share.is_nan() || share > 1.0,
+            ties: figures::count(checkpoint.ties),
+            place: worst.map(phrases::place).unwrap_or_default(),
+            kinds: summary::groups(checkpoint, false).iter().map(Kind::new).collect(),
+            more_departures: departures.len().saturating_sub(DEPARTURES),
+            departures: departures.into_iter().take(DEPARTURES).map(Departure::new).collect(),
+            requirements: checkpoint.requirements.iter().map(RequirementView::new).collect(),
+            not_applicable: checkpoint
+                .not_applicable
+                .iter()
+                .map(|n| plain(&format!("{}: {}", n.what, n.reason)))
+                .collect(),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=100 before")]
+fn bar(share: f64) -> u32 {
+    if share.is_nan() { 100 } else { (share * 100.0).clamp(0.0, 100.0).ceil() as u32 }
+}
+
+impl Kind {
+    fn new(group: &Group<'_>) -> Self {
+        let figure = |mode| group.worst(mode).map(|c| phrases::worst_figures(c).0).unwrap_or_default();
+        let worst = summary::worst(group.comparisons.iter().copied());
+        Self {
+            name: plain(&group.kind),
+            verdict: words::comparison(group.verdict()),
+            compared: format!(
+                "{} of {}",
+                figures::count(group.compared() as u64),
+                figures::count(group.comparisons.len() as u64)
+            ),
+            run: figure(Mode::Run),
+            replay: figure(Mode::Replay),
+            used: worst.map(|c| phrases::worst_figures(c).1).unwrap_or_default(),
+            place: worst.map(phrases::place).unwrap_or_default(),
+        }
+    }
+}
+
+impl Departure {
+    fn new(comparison: &Comparison) -> Self {
+        Self {
+            verdict: words::comparison(comparison.verdict),
+            downstream: comparison.downstream,
+            place: phrases::place(comparison),
+            outcome: phrases::outcome(comparison),
+        }
+    }
+}
+
+impl RequirementView {
+    fn new(requirement: &checkpoint_spec::RequirementResult) -> Self {
+        let verdict = match summary::standing(requirement) {
+            Standing::Holds if !requirement.findings.is_empty() => "conditional",
+            Standing::Holds => "pass",
+            Standing::NotExercised => "not exercised",
+            Standing::Broken(verdict) => words::comparison(verdict),
+        };
+        Self {
+            id: plain(&requirement.id),
+            text: plain(&requirement.text),
+            verdict,
+            checked: format!(
+                "{} of {}",
+                figures::count(requirement.checked),
+                figures::count(requirement.required)
+            ),
+            findings: requirement.findings.iter().map(finding).collect(),
+        }
+    }
+}
+
+impl Peers {
+    /// One row per checkpoint, one column per implementation, in order of appearance.
+    fn new(results: &Results) -> Self {
+        let mut peers = Self::default();
+        for peer in &results.peers {
+            let name = plain(&peer.implementation);
+            if !peers.implementations.contains(&name) {
+                peers.implementations.push(name);
+            }
+        }
+        let columns = peers.implementations.len();
+        for peer in &results.peers {
+            let checkpoint = plain(&peer.checkpoint);
+            let figure =
+                [peer.run_max_abs, peer.replay_max_abs].map(|error| figures::error(error.0)).join(" / ");
+            let name = plain(&peer.implementation);
+            let Some(column) = peers.implementations.iter().position(|known| *known == name) else {
+                continue;
+            };
+            if peers.rows.last().is_none_or(|(id, _)| *id != checkpoint) {
+                peers.rows.push((checkpoint, vec!["—".to_owned(); columns]));
+            }
+            if let Some((_, cells)) = peers.rows.last_mut() {
+                cells[column] = figure;
+            }
+        }
+        peers
+    }
+}

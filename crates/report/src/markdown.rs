@@ -1,0 +1,233 @@
+//! The report as Markdown, for job summaries and pull requests.
+
+use checkpoint_spec::{Comparison, Divergence, Outcome, Results};
+
+use crate::text::{lines, plain};
+use crate::{command, figures, phrases, summary, words};
+
+/// Departures and findings shown per checkpoint.
+const FEW: usize = 10;
+
+/// Renders a run as GitHub-flavoured Markdown. Whatever comes from outside stands in code spans and code blocks, where
+/// nothing is a link, a mention, an image or HTML.
+pub fn markdown(results: &Results) -> String {
+    let mut page = String::new();
+    header(&mut page, results);
+    checkpoints(&mut page, results);
+    divergence(&mut page, results);
+    departures(&mut page, results);
+    requirements(&mut page, results);
+    peers(&mut page, results);
+    remarks(&mut page, results);
+    page += &format!("\n---\n\n{}\n", phrases::STATEMENT);
+    page
+}
+
+fn header(page: &mut String, results: &Results) {
+    let verdict = words::verdict(results.verdict);
+    *page += &format!("# Trialplate: {verdict}\n\n");
+    let compared = phrases::compared(summary::totals(results));
+    *page += &format!(
+        "**{compared}**; {}. Exit code {}.\n\n",
+        words::verdict_meaning(results.verdict),
+        results.exit_code
+    );
+    let mut entry = |label: &str, text: &str| *page += &format!("- {label}: {}\n", code(text));
+    entry("Model", &phrases::model(results));
+    entry("Subject", &phrases::identity(&results.subject));
+    for reference in &results.references {
+        entry("Reference", &phrases::identity(reference));
+    }
+    entry("Cases", &results.cases.iter().map(|case| case.id.as_str()).collect::<Vec<_>>().join(", "));
+    entry("Quorum", &phrases::quorum(results));
+    if let Some(finding) = &results.quorum.disagreement {
+        entry("Disagreement", &format!("{} {}: {}", finding.case, finding.tensor, finding.message));
+    }
+}
+
+fn checkpoints(page: &mut String, results: &Results) {
+    *page += "\n| | checkpoint | verdict | compared | worst error | of ceiling | ties | where |\n";
+    *page += "|---|---|---|---:|---:|---:|---:|---|\n";
+    for checkpoint in &results.checkpoints {
+        let worst = summary::worst(&checkpoint.comparisons);
+        let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
+        let counts = [checkpoint.compared, checkpoint.required, checkpoint.ties].map(figures::count);
+        row(
+            page,
+            &[
+                cell(&checkpoint.id),
+                cell(&checkpoint.name),
+                format!("**{}**", words::verdict(checkpoint.verdict)),
+                format!("{} of {}", counts[0], counts[1]),
+                error,
+                used,
+                counts[2].clone(),
+                worst.map(|worst| cell(&phrases::place(worst))).unwrap_or_default(),
+            ],
+        );
+    }
+}
+
+fn divergence(page: &mut String, results: &Results) {
+    let Some(divergent) = summary::divergent(results) else { return };
+    let reason = divergent.divergence.reason;
+    *page += &format!("\n## First divergence\n\n{}: ", code(&phrases::divergence_place(&divergent)));
+    *page += &format!("{} ({}).\n", words::meaning(reason), words::reason(reason));
+    for comparison in &divergent.comparisons {
+        *page += &format!("\n- {}: {}\n", code(&comparison.reference), code(&phrases::outcome(comparison)));
+        worst_elements(page, comparison);
+    }
+    for finding in divergent.findings.iter().take(FEW) {
+        *page += &format!("- {}\n", code(&finding.message));
+    }
+    let Divergence { checkpoint, case, .. } = divergent.divergence;
+    let command = command::reproduce(results, checkpoint, Some(case));
+    *page += &format!("\nReproduce:\n\n{}", block(&command));
+}
+
+fn worst_elements(page: &mut String, comparison: &Comparison) {
+    let Outcome::Compared { shape, statistics } = &comparison.outcome else { return };
+    *page += &format!("\n  Shape {}, {}.\n", code(&shape.to_string()), phrases::errors(statistics));
+    *page += "\n  | worst at | actual | expected | error | allowed |\n  |---|---:|---:|---:|---:|\n";
+    for element in &statistics.worst {
+        *page += "  ";
+        row(page, &phrases::element(element));
+    }
+    page.push('\n');
+}
+
+fn departures(page: &mut String, results: &Results) {
+    for checkpoint in &results.checkpoints {
+        let departures = summary::departures(results, checkpoint);
+        if departures.is_empty() {
+            continue;
+        }
+        *page +=
+            &format!("\n## Not a pass in {}\n\n", code(&format!("{} {}", checkpoint.id, checkpoint.name)));
+        for comparison in departures.iter().take(FEW) {
+            let line = format!("{}: {}", phrases::place(comparison), phrases::outcome(comparison));
+            let downstream = if comparison.downstream { ", downstream" } else { "" };
+            *page += &format!("- {}{downstream}: {}\n", words::comparison(comparison.verdict), code(&line));
+        }
+        remainder(page, departures.len());
+        if results.first_divergence.is_none() {
+            let command = command::reproduce(results, &checkpoint.id, Some(&departures[0].case));
+            *page += &format!("\nReproduce:\n\n{}", block(&command));
+        }
+    }
+}
+
+fn requirements(page: &mut String, results: &Results) {
+    let totals = summary::totals(results);
+    *page += &format!("\n## Requirements\n\n{}.\n", phrases::requirements(totals));
+    for checkpoint in &results.checkpoints {
+        for (requirement, verdict) in summary::broken(checkpoint) {
+            let checked = format!("checked {} of {}", requirement.checked, requirement.required);
+            let verdict = words::comparison(verdict);
+            let line = format!("{}: {}", requirement.id, requirement.text);
+            *page += &format!("\n- {verdict}, {checked}: {}\n", code(&line));
+            for finding in requirement.findings.iter().take(FEW) {
+                let line = format!("{} {}: {}", finding.case, finding.tensor, finding.message);
+                *page += &format!("  - {}\n", code(&line));
+            }
+        }
+    }
+}
+
+fn peers(page: &mut String, results: &Results) {
+    if results.peers.is_empty() {
+        return;
+    }
+    *page +=
+        "\n## Peers\n\nLargest absolute error against the oracle, every implementation measured alike.\n";
+    *page += "\n| checkpoint | implementation | run | replay |\n|---|---|---:|---:|\n";
+    for peer in &results.peers {
+        let errors = [peer.run_max_abs, peer.replay_max_abs].map(|error| figures::error(error.0));
+        let [run, replay] = errors;
+        row(page, &[cell(&peer.checkpoint), cell(&peer.implementation), run, replay]);
+    }
+}
+
+fn remarks(page: &mut String, results: &Results) {
+    for incident in &results.incidents {
+        *page += &format!("\n## Incident: {}\n\n", code(&phrases::incident(incident)));
+        *page += &block(&lines(&incident.message).collect::<Vec<_>>().join("\n"));
+    }
+    if !results.reservations.is_empty() || !results.notes.is_empty() {
+        *page += "\n## Remarks\n\n";
+    }
+    for reservation in &results.reservations {
+        let at = reservation.checkpoint.as_ref().map(|id| format!(" {}", code(id))).unwrap_or_default();
+        *page += &format!("- Reservation{at}: {}\n", code(&reservation.message));
+    }
+    for note in &results.notes {
+        *page += &format!("- Note: {}\n", code(note));
+    }
+}
+
+fn remainder(page: &mut String, all: usize) {
+    if all > FEW {
+        *page += &format!("- … and {} more\n", figures::count((all - FEW) as u64));
+    }
+}
+
+fn row(page: &mut String, cells: &[String]) {
+    *page += &format!("| {} |\n", cells.join(" | "));
+}
+
+/// A code span: a fence of more backticks than the text has in a row.
+fn code(text: &str) -> String {
+    let text = plain(text);
+    if text.is_empty() {
+        return "—".to_owned();
+    }
+    let fence = "`".repeat(longest_run_of_backticks(&text) + 1);
+    let padding = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
+    format!("{fence}{padding}{text}{padding}{fence}")
+}
+
+/// A code span inside a table, where a bar would end the cell even in code.
+fn cell(text: &str) -> String {
+    code(text).replace('|', r"\|")
+}
+
+/// A code block. The text's lines are harmless already.
+fn block(text: &str) -> String {
+    let fence = "`".repeat((longest_run_of_backticks(text) + 1).max(3));
+    format!("{fence}text\n{text}\n{fence}\n")
+}
+
+fn longest_run_of_backticks(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn a_pass() {
+        insta::assert_snapshot!(markdown(&fixtures::passing()));
+    }
+
+    #[test]
+    fn failures() {
+        insta::assert_snapshot!("shape", markdown(&fixtures::failing_on_shape()));
+        insta::assert_snapshot!("values", markdown(&fixtures::failing_on_values()));
+    }
+
+    #[test]
+    fn an_incident_and_hostile_text() {
+        insta::assert_snapshot!(markdown(&fixtures::incomplete()));
+    }
+
+    #[test]
+    fn code_cannot_be_left() {
+        assert_eq!(code("a`b"), "``a`b``");
+        assert_eq!(code("``"), "``` `` ```");
+        assert_eq!(code("a\nb"), r"`a\nb`");
+        assert_eq!(cell("a|b"), r"`a\|b`");
+        assert_eq!(block("```\nx"), "````text\n```\nx\n````\n");
+    }
+}

@@ -1,0 +1,200 @@
+//! Facts of a record in one line, worded alike in every rendering. All of them are harmless text.
+
+use capture::Identity;
+use checkpoint_spec::{
+    Comparison, Divergence, ElementRecord, Incident, Mode, Outcome, Results, StatisticsRecord,
+};
+
+use crate::summary::{Divergent, Totals, totals};
+use crate::text::plain;
+use crate::{figures, words};
+
+/// What the verdict rests on, and what it does not show. Every report says so.
+pub(crate) const STATEMENT: &str = "The verdict follows from the recorded tensors, and anyone can recompute it. \
+    That the model produced those tensors is proved by `--rerun`, or by a signature from a trusted CI.";
+
+/// `compared N of N required activations`, with the ties if there are any.
+pub(crate) fn compared(totals: Totals) -> String {
+    let counts = [totals.compared, totals.required].map(figures::count);
+    let ties = match totals.ties {
+        0 => String::new(),
+        1 => ", 1 tie".to_owned(),
+        n => format!(", {} ties", figures::count(n)),
+    };
+    format!("compared {} of {} required activations{ties}", counts[0], counts[1])
+}
+
+/// `paragraph step0/h.3.attn.q vs torch@f32 (replay)`.
+pub(crate) fn place(comparison: &Comparison) -> String {
+    let mode = if comparison.mode == Mode::Replay { " (replay)" } else { "" };
+    let tensor = comparison.tensor_name();
+    plain(&format!("{} {tensor} vs {}{mode}", comparison.case, comparison.reference))
+}
+
+/// One line that says what came of a comparison.
+pub(crate) fn outcome(comparison: &Comparison) -> String {
+    let line = match &comparison.outcome {
+        Outcome::Compared { statistics, .. } => numbers(statistics),
+        Outcome::ShapeMismatch { expected, found, side } => {
+            format!("shape {found} in {side}, {expected} required; no value was compared")
+        }
+        Outcome::DtypeMismatch { expected, found, side } => {
+            format!("dtype {found} in {side}, {expected} required; no value was compared")
+        }
+        Outcome::Missing { side } => format!("{side} has no such activation"),
+        Outcome::Unreadable { problem } => format!("could not be read: {problem}"),
+    };
+    plain(&line)
+}
+
+fn numbers(s: &StatisticsRecord) -> String {
+    let mut line = format!(
+        "max abs {}, {} of the allowed error, {} of {} elements out of bound",
+        figures::error(s.max_abs.0),
+        figures::share(s.used.0),
+        figures::count(s.violations),
+        figures::count(s.elements)
+    );
+    if let Some(found) = non_finite(s) {
+        line += &format!("; {found}");
+    }
+    line
+}
+
+/// The errors of a comparison in one line.
+pub(crate) fn errors(s: &StatisticsRecord) -> String {
+    let [max_abs, mean_abs, max_rel, rmse] =
+        [s.max_abs, s.mean_abs, s.max_rel, s.rmse].map(|error| figures::error(error.0));
+    let mut errors = format!("max abs {max_abs}, mean abs {mean_abs}, max rel {max_rel}, rmse {rmse}");
+    errors.extend(s.cosine.map(|cosine| format!(", cosine {}", cosine.0)));
+    errors.extend(s.max_ulp.map(|ulp| format!(", max ulp {}", figures::count(ulp))));
+    errors
+}
+
+/// Elements by size of error, the sizes that occur.
+pub(crate) fn buckets(s: &StatisticsRecord) -> Vec<(String, String)> {
+    let filled = s.buckets.iter().enumerate().filter(|&(_, &n)| n > 0);
+    filled.map(|(index, &n)| (figures::bucket(index), figures::count(n))).collect()
+}
+
+/// An element: where, actual, expected, error, allowed.
+pub(crate) fn element(element: &ElementRecord) -> [String; 5] {
+    let ElementRecord { index, actual, expected, error, allowed } = element;
+    let [actual, expected] = [actual, expected].map(|value| figures::value(value.0));
+    let [error, allowed] = [error, allowed].map(|error| figures::error(error.0));
+    [format!("{index:?}"), actual, expected, error, allowed]
+}
+
+/// Counts of NaN and infinities on both sides; none when everything is finite.
+pub(crate) fn non_finite(s: &StatisticsRecord) -> Option<String> {
+    let n = s.non_finite;
+    (n != tensor_compare::NonFinite::default()).then(|| {
+        format!(
+            "NaN {} (expected {}), ±∞ {} (expected {}, the same {})",
+            n.actual_nan, n.expected_nan, n.actual_infinite, n.expected_infinite, n.same_infinity
+        )
+    })
+}
+
+/// `06 ffn, h.2.mlp.act, step 0 of case paragraph, run`.
+pub(crate) fn divergence_place(divergent: &Divergent<'_>) -> String {
+    let Divergence { checkpoint, activation, case, step, mode, .. } = divergent.divergence;
+    let name = divergent.checkpoint.map(|c| format!(" {}", c.name)).unwrap_or_default();
+    let step = step.map(|step| format!("step {step} of ")).unwrap_or_default();
+    plain(&format!("{checkpoint}{name}, {activation}, {step}case {case}, {}", words::mode(*mode)))
+}
+
+/// `58 of 60 hold; 1 not exercised by these cases, 1 not applicable`.
+pub(crate) fn requirements(totals: Totals) -> String {
+    let mut line = format!("{} of {} hold", totals.requirements_held, totals.requirements());
+    let apart =
+        [(totals.not_exercised, "not exercised by these cases"), (totals.not_applicable, "not applicable")];
+    let apart: Vec<String> =
+        apart.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if !apart.is_empty() {
+        line += &format!("; {}", apart.join(", "));
+    }
+    line
+}
+
+/// `tinygrad@f32 timed_out in case paragraph`.
+pub(crate) fn incident(incident: &Incident) -> String {
+    let case = incident.case.as_ref().map(|case| format!(" in case {case}")).unwrap_or_default();
+    plain(&format!("{} {}{case}", incident.implementation, incident.kind))
+}
+
+/// What a run comes to, in three lines: what such a record does and does not prove, how much was compared, the verdict.
+pub fn conclusion(results: &Results) -> [String; 3] {
+    let verdict = words::verdict(results.verdict).to_uppercase();
+    let line = format!("verdict {verdict}: {}", words::verdict_meaning(results.verdict));
+    [STATEMENT.to_owned(), compared(totals(results)), line]
+}
+
+/// One line about the model.
+pub(crate) fn model(results: &Results) -> String {
+    let sizes = &results.architecture.sizes;
+    let sizes: Vec<String> = sizes.iter().map(|(symbol, size)| format!("{symbol} {size}")).collect();
+    plain(&format!(
+        "{} ({}, {} layers, {})",
+        results.model,
+        results.architecture.family,
+        results.architecture.layers,
+        sizes.join(", ")
+    ))
+}
+
+/// `torch@f32 2.15.0 on cpu`.
+pub(crate) fn identity(identity: &Identity) -> String {
+    plain(&format!("{identity} {} on {}", identity.version, identity.device))
+}
+
+/// The worst error of a comparison and its share of what is allowed, or in one word why there is none.
+pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
+    match &comparison.outcome {
+        Outcome::Compared { statistics: s, .. } => (figures::error(s.max_abs.0), figures::share(s.used.0)),
+        Outcome::ShapeMismatch { .. } => ("shape".to_owned(), "—".to_owned()),
+        Outcome::DtypeMismatch { .. } => ("dtype".to_owned(), "—".to_owned()),
+        Outcome::Missing { .. } => ("missing".to_owned(), "—".to_owned()),
+        Outcome::Unreadable { .. } => ("unreadable".to_owned(), "—".to_owned()),
+    }
+}
+
+/// A line per checkpoint that has figures: its id, and how each implementation fares against the oracle.
+pub(crate) fn peers(results: &Results) -> Vec<(&str, String)> {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for peer in &results.peers {
+        let (run, replay) = (figures::error(peer.run_max_abs.0), figures::error(peer.replay_max_abs.0));
+        let figure = plain(&format!("{} {run} / {replay}", peer.implementation));
+        match lines.iter_mut().find(|(id, _)| *id == peer.checkpoint) {
+            Some((_, line)) => *line += &format!(", {figure}"),
+            None => {
+                let name =
+                    results.checkpoints.iter().find(|c| c.id == peer.checkpoint).map(|c| c.name.as_str());
+                let at = plain(&format!("{} {}", peer.checkpoint, name.unwrap_or_default()));
+                lines.push((
+                    &peer.checkpoint,
+                    format!("{at}, max abs against the oracle, run / replay: {figure}"),
+                ));
+            }
+        }
+    }
+    lines
+}
+
+/// One line about the quorum.
+pub(crate) fn quorum(results: &Results) -> String {
+    let quorum = &results.quorum;
+    let mut line = format!(
+        "{}: {} of {} compared at f64",
+        words::verdict(quorum.verdict),
+        figures::count(quorum.compared),
+        figures::count(quorum.required)
+    );
+    if quorum.compared > 0 {
+        line += &format!(", at most {} of the allowed disagreement", figures::share(quorum.used.0));
+    }
+    if let Some(worst) = &quorum.worst {
+        line += &format!(" ({worst})");
+    }
+    plain(&line)
+}

@@ -1,0 +1,62 @@
+//! The first divergence, with everything that helps to find the bug.
+
+use anstyle::Style;
+use checkpoint_spec::{Comparison, Divergence, Outcome, Results, StatisticsRecord};
+
+use super::{BOLD, DIM, Page, RED, remainder};
+use crate::summary;
+use crate::table::Cell;
+use crate::text::plain;
+use crate::{command, figures, phrases, words};
+
+pub(super) fn write(page: &mut Page<'_>, results: &Results) {
+    let Some(divergent) = summary::divergent(results) else { return };
+    let Divergence { checkpoint, case, reason, .. } = divergent.divergence;
+    page.heading("first divergence, in execution order");
+    page.entry("where", RED, &phrases::divergence_place(&divergent));
+    page.entry("reason", Style::new(), &format!("{}: {}", words::reason(*reason), words::meaning(*reason)));
+    for comparison in &divergent.comparisons {
+        numbers(page, comparison);
+    }
+    let few = page.few();
+    for finding in divergent.findings.iter().take(few) {
+        page.entry("finding", Style::new(), &plain(&finding.message));
+    }
+    remainder(page, divergent.findings.len(), few);
+    page.entry("reproduce", BOLD, &command::reproduce(results, checkpoint, Some(case)));
+}
+
+fn numbers(page: &mut Page<'_>, comparison: &Comparison) {
+    page.entry("judged by", Style::new(), &plain(&comparison.reference));
+    match &comparison.outcome {
+        Outcome::Compared { shape, statistics } => {
+            page.entry("  shape", Style::new(), &shape.to_string());
+            compared(page, statistics);
+        }
+        _ => page.entry("  found", Style::new(), &phrases::outcome(comparison)),
+    }
+}
+
+fn compared(page: &mut Page<'_>, s: &StatisticsRecord) {
+    let violations =
+        format!("{} of {} out of bound", figures::count(s.violations), figures::count(s.elements));
+    page.entry("  elements", Style::new(), &violations);
+    if let Some(found) = phrases::non_finite(s) {
+        page.entry("  non-finite", RED, &found);
+    }
+    page.entry("  errors", Style::new(), &phrases::errors(s));
+    page.entry("  allowed", Style::new(), &format!("{} of it used", figures::share(s.used.0)));
+    let buckets: Vec<String> = phrases::buckets(s).iter().map(|(size, n)| format!("{size}: {n}")).collect();
+    page.entry("  by size", Style::new(), &buckets.join(", "));
+    worst(page, s);
+}
+
+fn worst(page: &mut Page<'_>, s: &StatisticsRecord) {
+    let heads = ["worst at", "actual", "expected", "error", "allowed"];
+    let mut rows = vec![heads.map(|head| Cell::left(head).style(DIM)).to_vec()];
+    rows.extend(s.worst.iter().map(|element| {
+        let [index, numbers @ ..] = phrases::element(element);
+        [Cell::left(index)].into_iter().chain(numbers.map(Cell::right)).collect()
+    }));
+    page.table(&rows, 0, "  ");
+}

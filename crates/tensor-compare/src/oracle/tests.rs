@@ -1,0 +1,79 @@
+use super::*;
+
+const UNIT: f64 = 1.0 / 16_777_216.0;
+
+fn budget() -> RoundingBudget {
+    RoundingBudget { unit: UNIT, confidence: 5.0, slices: vec![Slice::Tensor, Slice::Axis(1)] }
+}
+
+fn against(actual: &[f32], oracle: &[f64], magnitude: &[f64]) -> BudgetStatistics {
+    let shape = [actual.len() / 2, 2];
+    let actual = Tensor::from_f32(&shape, actual).unwrap();
+    let oracle = Tensor::from_f64(&shape, oracle).unwrap();
+    let magnitude = Tensor::from_f64(&shape, magnitude).unwrap();
+    let pair = OraclePair::new(actual.view(), DType::F32, oracle.view(), Some(magnitude.view())).unwrap();
+    let tolerance = Tolerance::new(1e-3, 0.0).unwrap();
+    compare_with_oracle(pair, tolerance, Some(&budget())).unwrap().budget.unwrap()
+}
+
+#[test]
+fn a_share_of_the_budget_is_error_over_unit_times_magnitude() {
+    let off = 1.0 + 2.0 * UNIT;
+    let found = against(&[1.0, off as f32], &[1.0, 1.0], &[4.0, 4.0]);
+    assert_eq!(found.used, 0.5);
+    assert_eq!(found.violations, 0);
+    assert_eq!(found.worst.unwrap().index, [0, 1]);
+}
+
+#[test]
+fn nothing_allowed_is_passed_by_no_error_alone() {
+    assert_eq!(against(&[1.0, 2.0], &[1.0, 2.0], &[0.0, 0.0]).used, 0.0);
+    let found = against(&[1.0, 2.0], &[1.0, 2.0 + 1e-300_f64.max(1e-15)], &[0.0, 0.0]);
+    assert_eq!((found.used, found.violations), (f64::INFINITY, 1));
+}
+
+#[test]
+fn nan_is_outside_every_budget_and_the_worst() {
+    for nan_in in 0..3 {
+        let mut values = [[1.0, 1.0], [1.0, 1.0], [1e30, 1e30]];
+        values[nan_in][1] = f64::NAN;
+        let [actual, oracle, magnitude] = values;
+        let found = against(&actual.map(|x| x as f32), &oracle, &magnitude);
+        assert_eq!(found.violations, 1, "NaN in {nan_in}");
+        assert!(found.used.is_nan(), "NaN in {nan_in}");
+    }
+}
+
+#[test]
+fn an_infinite_magnitude_allows_nothing() {
+    assert_eq!(against(&[1.0, 5.0], &[1.0, 1.0], &[1.0, f64::INFINITY]).violations, 1);
+}
+
+#[test]
+fn the_same_infinity_is_no_error_and_opposite_ones_are() {
+    let inf = f64::INFINITY;
+    assert_eq!(against(&[f32::NEG_INFINITY, 1.0], &[-inf, 1.0], &[1.0, 1.0]).violations, 0);
+    assert_eq!(against(&[f32::INFINITY, 1.0], &[-inf, 1.0], &[1.0, 1.0]).violations, 1);
+}
+
+#[test]
+fn a_budget_needs_magnitudes_and_floats() {
+    let floats = Tensor::from_f32(&[1], &[1.0]).unwrap();
+    let oracle = Tensor::from_f64(&[1], &[1.0]).unwrap();
+    let tolerance = Tolerance::new(0.0, 0.0).unwrap();
+    let pair = OraclePair::new(floats.view(), DType::F32, oracle.view(), None).unwrap();
+    assert_eq!(compare_with_oracle(pair, tolerance, Some(&budget())), Err(OracleError::NoMagnitude));
+    assert!(compare_with_oracle(pair, tolerance, None).unwrap().budget.is_none());
+    let integers = Tensor::from_i64(&[1], &[1]).unwrap();
+    let pair = OraclePair::new(integers.view(), DType::I64, oracle.view(), None).unwrap();
+    assert_eq!(compare_with_oracle(pair, tolerance, None), Err(OracleError::NotAFloat { dtype: DType::I64 }));
+}
+
+#[test]
+fn ulps_are_those_of_the_format_under_test() {
+    let actual = Tensor::from_f32(&[1], &[1.0f32.next_up().next_up()]).unwrap();
+    let oracle = Tensor::from_f64(&[1], &[1.0 + 1e-12]).unwrap();
+    let pair = OraclePair::new(actual.view(), DType::F32, oracle.view(), None).unwrap();
+    let found = compare_with_oracle(pair, Tolerance::new(1.0, 0.0).unwrap(), None).unwrap();
+    assert_eq!(found.statistics.max_ulp, Some(2));
+}

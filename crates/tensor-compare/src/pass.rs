@@ -1,0 +1,372 @@
+//! The one pass over a matched pair.
+//!
+//! The tensor is cut into chunks of fixed size, threads take chunks, and the chunks' results are joined in order: the
+//! thread count cannot change a bit. Within a chunk, blocks that fit in the first-level cache are converted to f64, and each
+//! quantity is one vectorised loop over the block. Divisions are made only for elements that could raise a maximum.
+
+use half::{bf16, f16};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use crate::lanes::{count, largest, largest_integer, smallest, sum};
+use crate::number::Number;
+use crate::partial::{Partial, larger};
+use crate::statistics::{Criterion, Statistics};
+use crate::worst::{Candidate, Class, share};
+use crate::{DType, MatchedPair};
+
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 17;
+
+/// Elements that are looked at together; four columns of f64 are to fit in the first-level cache.
+const BLOCK: usize = 512;
+
+/// Compares all elements under one criterion, in one pass. The result does not depend on the thread count.
+pub fn compare(pair: MatchedPair<'_>, criterion: Criterion) -> Statistics {
+    let partial = match pair.expected().dtype() {
+        DType::F64 => all::<f64>(pair, criterion),
+        DType::F32 => all::<f32>(pair, criterion),
+        DType::F16 => all::<f16>(pair, criterion),
+        DType::BF16 => all::<bf16>(pair, criterion),
+        DType::I64 => all::<i64>(pair, criterion),
+        DType::I32 => all::<i32>(pair, criterion),
+        DType::U8 | DType::Bool => all::<u8>(pair, criterion),
+    };
+    partial.finish(pair.expected().shape(), pair.expected().dtype().is_float(), criterion)
+}
+
+fn all<T: Number>(pair: MatchedPair<'_>, criterion: Criterion) -> Partial {
+    let (actual, expected) = (T::split(pair.actual().bytes()), T::split(pair.expected().bytes()));
+    assert_eq!(actual.len(), expected.len(), "a matched pair has one shape");
+    let one = |index: usize| {
+        let range = index * CHUNK..expected.len().min((index + 1) * CHUNK);
+        let (actual, expected) = (&actual[range.clone()], &expected[range.clone()]);
+        pulp::Arch::new().dispatch(Chunk::<T> { actual, expected, start: range.start, criterion })
+    };
+    // Collected in the order of the chunks, whoever finished first.
+    let partials: Vec<Partial> = match expected.len().div_ceil(CHUNK) {
+        0 => Vec::new(),
+        1 => vec![one(0)],
+        chunks => (0..chunks).into_par_iter().map(one).collect(),
+    };
+    partials.into_iter().fold(Partial::default(), Partial::join)
+}
+
+/// The elements that one thread takes.
+struct Chunk<'a, T: Number> {
+    actual: &'a [T::Bytes],
+    expected: &'a [T::Bytes],
+    start: usize,
+    criterion: Criterion,
+}
+
+/// Compiled once per instruction set and picked at run time: all that is to profit must be inlined here. No
+/// multiplication is fused with an addition, so every instruction set gives the same bits.
+impl<T: Number> pulp::WithSimd for Chunk<'_, T> {
+    type Output = Partial;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Partial {
+        let mut pass =
+            Pass::<T> { criterion: self.criterion, partial: Partial::default(), block: Block::new() };
+        for offset in (0..self.expected.len()).step_by(BLOCK) {
+            let range = offset..self.expected.len().min(offset + BLOCK);
+            pass.block(&self.actual[range.clone()], &self.expected[range], self.start + offset);
+        }
+        pass.partial
+    }
+}
+
+/// A pass over one chunk.
+struct Pass<T> {
+    criterion: Criterion,
+    partial: Partial,
+    block: Block<T>,
+}
+
+/// The elements of a block where both values are finite, column by column.
+struct Block<T> {
+    /// How many there are; what lies behind is of earlier blocks.
+    length: usize,
+    /// Where in the tensor each element is.
+    position: [usize; BLOCK],
+    raw_actual: [T; BLOCK],
+    raw_expected: [T; BLOCK],
+    actual: [f64; BLOCK],
+    expected: [f64; BLOCK],
+    error: [f64; BLOCK],
+}
+
+impl<T: Number> Pass<T> {
+    #[inline(always)]
+    fn block(&mut self, actual: &[T::Bytes], expected: &[T::Bytes], start: usize) {
+        self.block.load(actual, expected, start);
+        self.partial.elements += self.block.length as u64;
+        // Errors are at least 0, so nothing cancels: the sum is finite only if every error is.
+        if !sum([self.block.error()], |[error]| error).is_finite() {
+            self.set_non_finite_aside();
+        }
+        self.add_sums();
+        let violations = self.violations();
+        self.partial.violations += violations;
+        let largest_error = largest(self.block.error(), 0.0);
+        self.partial.max_abs = larger(self.partial.max_abs, largest_error);
+        self.add_buckets(largest_error);
+        if largest_error > 0.0 {
+            self.raise_relative();
+        }
+        if largest_error > 0.0 || violations > 0 {
+            self.raise_rank(violations);
+        }
+    }
+
+    /// Takes elements that are not finite on both sides out of the block, and judges them.
+    #[cold]
+    fn set_non_finite_aside(&mut self) {
+        let length = std::mem::take(&mut self.block.length);
+        for index in 0..length {
+            let (actual, expected) = (self.block.actual[index], self.block.expected[index]);
+            if actual.is_finite() && expected.is_finite() {
+                self.block.keep(index);
+            } else {
+                self.non_finite(self.block.position[index], actual, expected);
+            }
+        }
+    }
+
+    fn non_finite(&mut self, position: usize, actual: f64, expected: f64) {
+        let found = &mut self.partial.non_finite;
+        found.actual_nan += u64::from(actual.is_nan());
+        found.expected_nan += u64::from(expected.is_nan());
+        found.actual_infinite += u64::from(actual.is_infinite());
+        found.expected_infinite += u64::from(expected.is_infinite());
+        if actual.is_finite() {
+            self.partial.extend_range([actual, actual]);
+        }
+        #[expect(clippy::float_cmp, reason = "infinities; NaN equals nothing")]
+        if actual == expected {
+            self.partial.non_finite.same_infinity += 1;
+            return;
+        }
+        self.partial.violations += 1;
+        self.partial.worst.offer(Candidate {
+            class: Class::NonFinite,
+            rank: f64::INFINITY,
+            position,
+            actual,
+            expected,
+            error: (actual - expected).abs(),
+            allowed: 0.0,
+        });
+    }
+
+    #[inline(always)]
+    fn add_sums(&mut self) {
+        let (block, partial) = (&self.block, &mut self.partial);
+        partial.finite += block.length as u64;
+        partial.errors += sum([block.error()], |[error]| error);
+        partial.squares += sum([block.error()], |[error]| error * error);
+        partial.products += sum([block.actual(), block.expected()], |[actual, expected]| actual * expected);
+        partial.norms[0] += sum([block.actual()], |[actual]| actual * actual);
+        partial.norms[1] += sum([block.expected()], |[expected]| expected * expected);
+        partial.extend_range([
+            smallest(block.actual(), f64::INFINITY),
+            largest(block.actual(), f64::NEG_INFINITY),
+        ]);
+        if T::IS_FLOAT {
+            let ulps = largest_integer(block.raw(), |[actual, expected]| actual.ulps(expected));
+            partial.max_ulp = partial.max_ulp.max(ulps.into());
+        }
+    }
+
+    #[inline(always)]
+    fn violations(&self) -> u64 {
+        let raw = self.block.raw();
+        // The criterion is looked at once, not in the loop.
+        match self.criterion {
+            exact @ Criterion::BitExact => {
+                count(raw, |[actual, expected]| !satisfies(exact, actual, expected))
+            }
+            classic @ Criterion::Classic(_) => {
+                count(raw, |[actual, expected]| !satisfies(classic, actual, expected))
+            }
+        }
+    }
+
+    /// Counts errors from the largest power of ten down, and stops when all are counted.
+    #[inline(always)]
+    fn add_buckets(&mut self, largest_error: f64) {
+        let errors = self.block.error();
+        let non_zero = if largest_error > 0.0 { count([errors], |[error]| error > 0.0) } else { 0 };
+        let mut counted = 0;
+        for bucket in (1..Statistics::BUCKETS).rev() {
+            let start = Statistics::BUCKET_STARTS[bucket];
+            if counted < non_zero && largest_error >= start {
+                let from_here = count([errors], |[error]| error >= start);
+                self.partial.buckets[bucket] += from_here - counted;
+                counted = from_here;
+            }
+        }
+        self.partial.buckets[0] += errors.len() as u64 - non_zero;
+    }
+
+    /// Raises the largest relative error.
+    #[inline(always)]
+    fn raise_relative(&mut self) {
+        let (block, highest) = (&self.block, &mut self.partial.max_rel);
+        let columns = [block.error(), block.expected()];
+        let so_far = *highest;
+        if count(columns, |[error, expected]| reaches(error, expected.abs(), so_far)) == 0 {
+            return;
+        }
+        for (&error, &expected) in columns[0].iter().zip(columns[1]) {
+            let base = expected.abs();
+            if base > 0.0 && reaches(error, base, *highest) {
+                *highest = larger(*highest, share(error, base));
+            }
+        }
+    }
+
+    /// Raises the highest rank, and offers what may be among the worst.
+    #[inline(always)]
+    fn raise_rank(&mut self, violations: u64) {
+        let criterion = self.criterion;
+        let columns = [self.block.error(), self.block.expected()];
+        let threshold = self.partial.worth_a_look();
+        let reaching =
+            count(columns, |[error, expected]| reaches(error, rank_base(criterion, expected), threshold));
+        // Bits may differ without an error: zeros of different sign.
+        let flips = criterion == Criterion::BitExact && violations > 0;
+        if reaching > 0 || flips {
+            self.offer_worst(flips);
+        }
+    }
+
+    fn offer_worst(&mut self, flips: bool) {
+        let (block, partial, criterion) = (&self.block, &mut self.partial, self.criterion);
+        let mut threshold = partial.worth_a_look();
+        for index in 0..block.length {
+            let (expected, error) = (block.expected[index], block.error[index]);
+            let base = rank_base(criterion, expected);
+            let satisfied = || satisfies(criterion, block.raw_actual[index], block.raw_expected[index]);
+            let flipped = flips && error == 0.0 && !satisfied();
+            if flipped || reaches(error, base, threshold) {
+                let rank = share(error, base);
+                partial.highest_rank = larger(partial.highest_rank, rank);
+                partial.worst.offer(Candidate {
+                    class: if satisfied() { Class::Satisfied } else { Class::Violation },
+                    rank,
+                    position: block.position[index],
+                    actual: block.actual[index],
+                    expected,
+                    error,
+                    allowed: criterion.allowed(expected),
+                });
+                threshold = partial.worth_a_look();
+            }
+        }
+    }
+}
+
+impl Partial {
+    /// The rank from which an element may change something. One step down, for a violation goes before an element of
+    /// the same rank that satisfies the criterion.
+    #[inline(always)]
+    fn worth_a_look(&self) -> f64 {
+        let threshold = self.worst.threshold();
+        let lower = if threshold < self.highest_rank { threshold } else { self.highest_rank };
+        if lower > 0.0 { lower.next_down() } else { 0.0 }
+    }
+}
+
+/// What an error is divided by to rank it: the error allowed. Where none is, errors are ranked as they are.
+#[inline(always)]
+fn rank_base(criterion: Criterion, expected: f64) -> f64 {
+    match criterion {
+        Criterion::BitExact => 1.0,
+        Criterion::Classic(tolerance) => tolerance.allowed(expected),
+    }
+}
+
+/// Whether an error above 0 may be the given share of `base`, or more. Never wrongly false: where the exact product is at
+/// most `error`, so is the rounded one, for `error` itself is representable. What cannot be compared (0·∞) is reached.
+#[inline(always)]
+fn reaches(error: f64, base: f64, share: f64) -> bool {
+    let below = error < share * base;
+    error > 0.0 && !below
+}
+
+/// Whether two finite values satisfy the criterion.
+#[inline(always)]
+fn satisfies<T: Number>(criterion: Criterion, actual: T, expected: T) -> bool {
+    match criterion {
+        Criterion::BitExact => actual.same_bits(expected),
+        Criterion::Classic(tolerance) => actual.within(expected, tolerance.allowed(expected.to_f64())),
+    }
+}
+
+impl<T: Number> Block<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            length: 0,
+            position: [0; BLOCK],
+            raw_actual: [T::default(); BLOCK],
+            raw_expected: [T::default(); BLOCK],
+            actual: [0.0; BLOCK],
+            expected: [0.0; BLOCK],
+            error: [0.0; BLOCK],
+        }
+    }
+
+    /// Replaces the block by the elements that begin at `start`.
+    #[inline(always)]
+    fn load(&mut self, actual: &[T::Bytes], expected: &[T::Bytes], start: usize) {
+        let length = expected.len();
+        assert!(actual.len() == length && length <= BLOCK, "a block too long or of two lengths");
+        self.length = length;
+        for index in 0..length {
+            let (actual, expected) = (T::load(actual[index]), T::load(expected[index]));
+            self.position[index] = start.wrapping_add(index);
+            self.raw_actual[index] = actual;
+            self.raw_expected[index] = expected;
+            self.actual[index] = actual.to_f64();
+            self.expected[index] = expected.to_f64();
+            self.error[index] = actual.error(expected);
+        }
+    }
+
+    /// Moves an element to the end of those kept; all kept ones were before it.
+    fn keep(&mut self, index: usize) {
+        let end = self.length;
+        self.position[end] = self.position[index];
+        self.raw_actual[end] = self.raw_actual[index];
+        self.raw_expected[end] = self.raw_expected[index];
+        self.actual[end] = self.actual[index];
+        self.expected[end] = self.expected[index];
+        self.error[end] = self.error[index];
+        self.length += 1;
+    }
+
+    #[inline(always)]
+    fn raw(&self) -> [&[T]; 2] {
+        [&self.raw_actual[..self.length], &self.raw_expected[..self.length]]
+    }
+
+    #[inline(always)]
+    fn actual(&self) -> &[f64] {
+        &self.actual[..self.length]
+    }
+
+    #[inline(always)]
+    fn expected(&self) -> &[f64] {
+        &self.expected[..self.length]
+    }
+
+    #[inline(always)]
+    fn error(&self) -> &[f64] {
+        &self.error[..self.length]
+    }
+}
+
+#[cfg(test)]
+mod tests;

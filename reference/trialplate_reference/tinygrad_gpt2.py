@@ -1,0 +1,229 @@
+"""tinygrad: GPT-2 written from its description on tinygrad's operations, with its own weight reader and tokenizer."""
+
+import functools
+import importlib.metadata
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tinygrad.device import Device
+from tinygrad.dtype import DType, dtypes
+from tinygrad.helpers import NUM_CPU_THREADS
+from tinygrad.tensor import Tensor
+
+from trialplate_reference.arrays import Array
+from trialplate_reference.bpe import BytePairEncoder
+from trialplate_reference.config import ModelConfig
+from trialplate_reference.kernels import Function, Kernels, tensor
+from trialplate_reference.operators import block
+from trialplate_reference.replay import tail
+from trialplate_reference.session import Reference
+from trialplate_reference.weights import read_weights
+
+# What follows computes rows, one a token: the first axis R. Keys come padded to the context length C.
+
+
+def _embed(token_ids: Tensor, positions: Tensor, wte: Tensor, wpe: Tensor) -> tuple[Tensor, ...]:
+    return (wte[token_ids] + wpe[positions],)
+
+
+def _layer_norm(epsilon: float, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+    centred = x - x.mean(-1, keepdim=True)
+    variance = (centred * centred).mean(-1, keepdim=True)
+    normalized = (centred / (variance + epsilon).sqrt()).contiguous()
+    return normalized, normalized * weight + bias
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+    return (x @ weight + bias,)
+
+
+def _scores(q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+    """`[R, H, Dh]` and `[C, H, Dh]` give `[R, H, C]`."""
+    scores = q.permute(1, 0, 2) @ k.permute(1, 2, 0) * (1 / math.sqrt(q.shape[-1]))
+    return (scores.permute(1, 0, 2),)
+
+
+def _mask(context: int, dtype: DType, positions: Tensor) -> tuple[Tensor, ...]:
+    """`[R]` gives `[R, C]`."""
+    return ((Tensor.arange(context) > positions.unsqueeze(-1)).where(-math.inf, 0.0).cast(dtype),)
+
+
+def _probs(scores: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    """`[R, H, C]` and `[R, C]` give `[R, H, C]`."""
+    return ((scores + mask.unsqueeze(1)).softmax(-1),)
+
+
+def _context(probs: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+    """`[R, H, C]` and `[C, H, Dh]` give `[R, D]`."""
+    return ((probs.permute(1, 0, 2) @ v.permute(1, 0, 2)).permute(1, 0, 2).flatten(1),)
+
+
+def _add(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    return (x + y,)
+
+
+def _gelu(x: Tensor) -> tuple[Tensor, ...]:
+    return (x.gelu(approximate="tanh"),)
+
+
+def _head(x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    return (x @ weight.transpose(0, 1),)
+
+
+def _argmax(logits: Tensor) -> tuple[Tensor, ...]:
+    return (logits.argmax(-1).cast(dtypes.int64),)
+
+
+def _softmax(logits: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
+    return ((logits / temperature.unsqueeze(-1)).softmax(-1),)
+
+
+class TinygradOperators:
+    """Single operations; arrays stand between them, so a chained pass and a replay share every kernel."""
+
+    def __init__(self, weights: dict[str, Tensor], config: ModelConfig):
+        self._weights, self._config = weights, config
+        self._kernels = Kernels()
+        self._layer_norm = functools.partial(_layer_norm, config.epsilon)
+        self._mask = functools.partial(_mask, config.context, weights["wte.weight"].dtype)
+        self.head_weight = weights["wte.weight" if config.tied_head else "lm_head.weight"]
+
+    def _tokens(self, function: Function, *arrays: Array, weights: Sequence[Tensor] = ()) -> list[Array]:
+        """`function` of the rows of arrays `[B, S, …]`."""
+        leading = arrays[0].shape[:2]
+        flat = [array.reshape(-1, *array.shape[2:]) for array in arrays]
+        outputs = self._kernels.rows(function, flat, weights=weights)
+        return [output.reshape(*leading, *output.shape[1:]) for output in outputs]
+
+    def _attend(self, function: Function, per_query: Array, cached: Array) -> Array:
+        """`function` of the queries of one row of the batch and that row's cache, for all rows."""
+        padded = _pad(cached, 1, self._config.context)
+        rows = zip(per_query, padded, strict=True)
+        return np.stack([self._kernels.rows(function, [queries], [keys])[0] for queries, keys in rows])
+
+    def _module(self, name: str) -> tuple[Tensor, Tensor]:
+        return self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+
+    def embed(self, token_ids: Array, position: int) -> Array:
+        tables = (self._weights["wte.weight"], self._weights["wpe.weight"])
+        return self._tokens(
+            _embed, token_ids, _positions(len(token_ids), token_ids.shape[1], position), weights=tables
+        )[0]
+
+    def layer_norm(self, name: str, x: Array) -> tuple[Array, Array]:
+        normalized, output = self._tokens(self._layer_norm, x, weights=self._module(name))
+        return normalized, output
+
+    def qkv(self, name: str, x: Array) -> tuple[Array, Array, Array]:
+        fused = self.linear(name, x).reshape(*x.shape[:2], 3, self._config.heads, self._config.head_width)
+        return fused[:, :, 0], fused[:, :, 1], fused[:, :, 2]
+
+    def append(self, past: Array | None, new: Array) -> Array:
+        return new if past is None else np.concatenate([past, new], axis=1)
+
+    def scores(self, q: Array, cached_k: Array) -> Array:
+        return self._attend(_scores, q, cached_k)[..., : cached_k.shape[1]].swapaxes(1, 2)
+
+    def mask(self, batch: int, position: int, length: int) -> Array:
+        return self._tokens(self._mask, _positions(batch, length, position))[0][..., : position + length]
+
+    def probs(self, scores: Array, mask: Array) -> Array:
+        context = self._config.context
+        padded = _pad(scores.swapaxes(1, 2), 3, context), _pad(mask, 2, context, fill=-math.inf)
+        return self._tokens(_probs, *padded)[0][..., : scores.shape[-1]].swapaxes(1, 2)
+
+    def context(self, probs: Array, cached_v: Array) -> Array:
+        return self._attend(_context, _pad(probs.swapaxes(1, 2), 3, self._config.context), cached_v)
+
+    def linear(self, name: str, x: Array) -> Array:
+        return self._tokens(_linear, x, weights=self._module(name))[0]
+
+    def add(self, x: Array, y: Array) -> Array:
+        return self._tokens(_add, x, y)[0]
+
+    def gelu(self, x: Array) -> Array:
+        return self._tokens(_gelu, x)[0]
+
+    def head(self, x: Array) -> Array:
+        return self._tokens(_head, x, weights=(self.head_weight,))[0]
+
+    def last(self, logits: Array) -> Array:
+        return logits[:, -1]
+
+    def argmax(self, logits: Array) -> Array:
+        return self._kernels.rows(_argmax, [logits])[0]
+
+    def softmax(self, logits: Array, temperature: float) -> Array:
+        return self._kernels.rows(_softmax, [logits, np.full(len(logits), temperature, logits.dtype)])[0]
+
+
+class TinygradGPT2(Reference):
+    name = "tinygrad"
+
+    def __init__(self, model: str, precision: str, threads: int, compiler: str):
+        super().__init__(Path(model), precision)
+        NUM_CPU_THREADS.value = threads
+        self._compiler = compiler
+        weights = read_weights(self.model, self.config)
+        self._weights = {name: tensor(weight.astype(self.dtype, copy=False)) for name, weight in weights.items()}
+        self._past: list[tuple[Array, Array]] = []
+        self.operators: TinygradOperators = TinygradOperators(self._weights, self.config)
+        self._encoder: BytePairEncoder | None = None
+
+    def version(self) -> str:
+        return f"{importlib.metadata.version('tinygrad')} ({self._compiler})"
+
+    def device(self) -> str:
+        return f"cpu ({Device['CPU'].renderer.target.arch})"
+
+    def weights(self) -> Iterable[tuple[str, Array]]:
+        for name, weight in self._weights.items():
+            if name != "lm_head.weight":
+                yield name, weight.numpy()
+
+    def head_weight(self) -> Array:
+        return self.operators.head_weight.numpy()
+
+    def head_is_tied(self) -> bool:
+        return self.operators.head_weight is self._weights["wte.weight"]
+
+    def tokenize(self, text: str) -> list[int]:
+        if self._encoder is None:
+            self._encoder = BytePairEncoder(self.model / "tokenizer.json")
+        return self._encoder.encode(text)
+
+    def start(self, batch: int) -> None:
+        self._past = []
+
+    def step(self, token_ids: Array, position: int) -> dict[str, Array]:
+        ops = self.operators
+        mask = ops.mask(len(token_ids), position, token_ids.shape[1])
+        x = ops.embed(token_ids, position)
+        activations = {"embd": x}
+        present: list[tuple[Array, Array]] = []
+        for layer in range(self.config.layers):
+            past_k, past_v = self._past[layer] if self._past else (None, None)
+            values = block(ops, layer, x, past_k, past_v, mask)
+            activations |= {f"h.{layer}.{name}": value for name, value in values.items()}
+            present.append((values["attn.cached_k"], values["attn.cached_v"]))
+            x = values["out"]
+        self._past = present
+        normalized, ln_f = ops.layer_norm("ln_f", x)
+        logits = ops.head(ln_f)
+        activations |= {"ln_f.normalized": normalized, "ln_f": ln_f, "logits": logits}
+        return activations | dict(tail(ops, logits))
+
+
+def _positions(batch: int, length: int, position: int) -> Array:
+    """`[B, S]`: the position of each token."""
+    return np.broadcast_to(np.arange(position, position + length, dtype=np.int64), (batch, length))
+
+
+def _pad(array: Array, axis: int, size: int, fill: float = 0.0) -> Array:
+    shape = list(array.shape)
+    shape[axis] = size
+    padded = np.full(shape, fill, dtype=array.dtype)
+    padded[(slice(None),) * axis + (slice(array.shape[axis]),)] = array
+    return padded

@@ -1,0 +1,132 @@
+//! `cargo xtask tidy`: the repository held against its own rules. Each rule is a function from what is there to what
+//! breaks it, and each has a test that breaks it.
+
+mod arrows;
+mod code_map;
+mod crates;
+mod files;
+mod text;
+mod tree;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::failure::{Failure, NOT_CONFORMING};
+use crate::progress::say;
+use crate::repository::Repository;
+use tree::Tree;
+
+/// A crate's place in the design. An arrow that is not here is a design change: ARCHITECTURE.md has to say why.
+struct Place {
+    name: &'static str,
+    /// Crates of the workspace that it stands on.
+    needs: &'static [&'static str],
+    /// Crates of the workspace that it may use as well.
+    may: &'static [&'static str],
+    /// Crates that its tests alone may use, each with the reason.
+    tests_may: &'static [(&'static str, &'static str)],
+}
+
+const PLACES: [Place; 9] = [
+    Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[] },
+    Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[] },
+    Place { name: "checkpoint-spec", needs: &["capture"], may: &["tensor-compare"], tests_may: &[] },
+    Place {
+        name: "report",
+        needs: &["checkpoint-spec"],
+        may: &["capture", "tensor-compare"],
+        tests_may: &[],
+    },
+    Place {
+        name: "proof-bundle",
+        needs: &["checkpoint-spec"],
+        may: &["capture", "report", "tensor-compare"],
+        tests_may: &[],
+    },
+    Place { name: "gpt2", needs: &["capture"], may: &[], tests_may: &[] },
+    Place { name: "reference-bridge", needs: &["capture"], may: &[], tests_may: &[] },
+    Place {
+        name: "conformance",
+        needs: &["gpt2", "proof-bundle", "report"],
+        may: &["capture", "checkpoint-spec", "tensor-compare"],
+        tests_may: &[],
+    },
+    Place { name: "xtask", needs: &[], may: &[], tests_may: &[] },
+];
+
+/// The only crate that may link Python.
+const INTERPRETER: &str = "reference-bridge";
+/// The only crate that may contain unsafe code: one wrapper around the matrix kernel.
+const KERNEL: &str = "gpt2";
+
+/// All that may stand at the top, and must.
+const TOP: [&str; 20] = [
+    ".cargo",
+    ".ci",
+    ".config",
+    ".gitattributes",
+    ".github",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "clippy.toml",
+    "crates",
+    "deny.toml",
+    "proof-bundles",
+    "reference",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "xtask",
+];
+
+/// One place that breaks one rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Broken {
+    place: String,
+    why: String,
+}
+
+impl Broken {
+    fn new(place: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { place: place.into(), why: why.into() }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+/// The command.
+pub(crate) fn run(repository: &Repository) -> Result<ExitCode, Failure> {
+    let broken = report(repository)?;
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(NOT_CONFORMING) })
+}
+
+/// Prints what breaks a rule; how many places do.
+pub(crate) fn report(repository: &Repository) -> Result<usize, Failure> {
+    let metadata = repository.metadata()?;
+    let tree = Tree::of(repository)?;
+    let rules = [
+        ("code map", code_map::check(&tree, &PLACES)),
+        ("arrows", arrows::check(&metadata.packages, &PLACES)),
+        ("Python in one crate", arrows::check_python(&metadata.packages, INTERPRETER)),
+        ("no unsafe code", crates::check_unsafe(&tree, KERNEL)),
+        ("shared lints", crates::check_lints(&tree)),
+        ("top level", files::check_top(&tree, &TOP)),
+        ("size of files", files::check_size(&tree)),
+        ("length of sources", files::check_length(&tree)),
+        ("no escape hatches", text::check_hatches(&tree)),
+        ("no place of one machine", text::check_places(&tree)),
+    ];
+    for (rule, broken) in &rules {
+        say(&format!("{} {rule}\n", if broken.is_empty() { "ok      " } else { "BROKEN  " }));
+        broken.iter().for_each(|broken| say(&format!("           {broken}\n")));
+    }
+    Ok(rules.iter().map(|(_, broken)| broken.len()).sum())
+}
