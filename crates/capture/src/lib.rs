@@ -14,6 +14,7 @@ pub mod protocol;
 mod source;
 mod stored;
 mod weights;
+pub mod worker;
 
 pub use case::{Case, CaseError};
 pub use file::{CaptureFile, FileError, write};

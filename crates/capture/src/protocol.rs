@@ -85,9 +85,9 @@ impl TryFrom<RawTask> for Task {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "event")]
 pub enum Event {
-    /// The model is loaded.
+    /// The model is loaded. Said once, before anything else.
     Ready {
-        /// Who is going to compute.
+        /// Who is going to compute; its name and precision are those of the work list.
         identity: Identity,
     },
     /// A job's capture is in place.

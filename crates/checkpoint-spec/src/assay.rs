@@ -2,23 +2,24 @@
 
 mod derive;
 mod evidence;
+mod measure;
 mod peers;
 mod quorum;
 mod ties;
 
-use capture::{Case, Precision, Tensor, TensorName, TensorSource};
-use tensor_compare::{
-    Criterion, LayoutMismatch, MatchedPair, OraclePair, Statistics, Tolerance, compare, compare_with_oracle,
-};
+use capture::{Case, Precision, TensorName, TensorSource};
 
 pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
 pub use peers::PeerObservation;
 pub use quorum::QuorumObservation;
 
+use measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, matched, replayed, same_bits};
+
+use crate::Measured;
 use crate::checks::{CheckContext, Examination};
 use crate::plan::{Required, direct_inputs, required};
-use crate::results::{Mode, Outcome, StatisticsRecord};
-use crate::spec::{Rule, SpecError};
+use crate::results::{Mode, Outcome};
+use crate::spec::{ActivationSpec, Rule, SpecError};
 
 /// Who judges when expected values follow from the subject's own activations.
 pub const ITSELF: &str = "itself";
@@ -38,6 +39,8 @@ pub struct Observation {
     pub outcome: Outcome,
     /// The direct inputs, by tensor name.
     pub inputs: Vec<TensorName>,
+    /// What the root mean square error against the oracle may be, in a chained run.
+    pub chained_allowed: Option<Measured>,
 }
 
 /// What the check of one requirement found in one case.
@@ -84,13 +87,15 @@ pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseA
     for required in &replay {
         assayer.observe_replay(required, &mut observations);
     }
+    let peers = peers::observe(setting, evidence, &run, &replay);
+    peers::bound_chained_errors(setting, evidence, &peers, &mut observations);
     Ok(CaseAssay {
         case: evidence.case.id.clone(),
         observations,
         requirements: assayer.examine_requirements(&run),
         unexpected: assayer.unexpected(&run, &replay),
         quorum: quorum::observe(setting, evidence)?,
-        peers: peers::observe(setting, evidence, &run, &replay),
+        peers,
     })
 }
 
@@ -100,8 +105,8 @@ struct Assayer<'a> {
 }
 
 impl Assayer<'_> {
-    fn rule(&self, required: &Required) -> &Rule {
-        &self.setting.specs.specs[required.spec].activations[required.activation].rule
+    fn activation(&self, required: &Required) -> &ActivationSpec {
+        &self.setting.specs.specs[required.spec].activations[required.activation]
     }
 
     fn observe_run(&self, required: &Required, observations: &mut Vec<Observation>) {
@@ -110,7 +115,7 @@ impl Assayer<'_> {
         let mut push = |reference: String, outcome| {
             observations.push(self.observation(required, Mode::Run, reference, outcome));
         };
-        match self.rule(required) {
+        match &self.activation(required).rule {
             Rule::Derived { from, .. } => {
                 let expected = derive::derive(*from, required, case, self.evidence.subject.run);
                 push(ITSELF.to_owned(), actual().and_then(|a| Ok(same_bits(&a, &expected?))).into_outcome());
@@ -120,7 +125,7 @@ impl Assayer<'_> {
                     let outcome = actual().and_then(|actual| {
                         let name = reference.at(Precision::F64);
                         let expected = fetch(reference.f64.run, &name, required)?;
-                        ties::compare_tokens(required, &actual, &expected, self.evidence)
+                        ties::compare_tokens(required, &actual, &expected, self.setting, self.evidence)
                     });
                     push(reference.at(Precision::F64), outcome.into_outcome());
                 }
@@ -135,11 +140,11 @@ impl Assayer<'_> {
                     });
                     push(name, outcome.into_outcome());
                 }
-                if let (Rule::Classic { tolerance, .. }, Some(oracle)) = (rule, self.evidence.oracle()) {
+                if let (Some(tolerance), Some(oracle)) = (rule.chained_tolerance(), self.evidence.oracle()) {
                     let name = oracle.at(Precision::F64);
                     let outcome = actual().and_then(|actual| {
                         let expected = fetch_f64(oracle.f64.run, &name, required)?;
-                        against_oracle(&actual, &expected, *tolerance, &name)
+                        against_oracle(&actual, &expected, tolerance, None, &name)
                     });
                     push(name, outcome.into_outcome());
                 }
@@ -150,15 +155,10 @@ impl Assayer<'_> {
     fn observe_replay(&self, required: &Required, observations: &mut Vec<Observation>) {
         let Some(oracle) = self.evidence.oracle() else { return };
         let name = oracle.at(Precision::F64);
-        let outcome = replay_outcome(
-            self.rule(required),
-            required,
-            self.evidence.subject.replay,
-            "subject",
-            oracle.f64.replay,
-            &name,
-        );
-        observations.push(self.observation(required, Mode::Replay, name, outcome));
+        let subject = Side { source: self.evidence.subject.replay, name: "subject" };
+        let judge = Side { source: oracle.f64.replay, name: &name };
+        let outcome = replayed(self.activation(required), required, self.setting.confidence, subject, judge);
+        observations.push(self.observation(required, Mode::Replay, name.clone(), outcome));
     }
 
     fn observation(
@@ -176,6 +176,7 @@ impl Assayer<'_> {
             reference,
             outcome,
             inputs: direct_inputs(setting.specs, setting.architecture, case, required),
+            chained_allowed: None,
         }
     }
 
@@ -227,104 +228,6 @@ impl Assayer<'_> {
         let mut unexpected = extra(self.evidence.subject.run, run);
         unexpected.extend(extra(self.evidence.subject.replay, replay));
         unexpected
-    }
-}
-
-/// The tensor with the required layout, or the outcome that stands for its absence.
-fn fetch(source: Option<&dyn TensorSource>, side: &str, required: &Required) -> Result<Tensor, Outcome> {
-    fetch_as(source, side, required, required.dtype)
-}
-
-/// Like [`fetch`], for a float activation of an f64 capture.
-fn fetch_f64(source: Option<&dyn TensorSource>, side: &str, required: &Required) -> Result<Tensor, Outcome> {
-    let dtype = if required.dtype.is_float() { tensor_compare::DType::F64 } else { required.dtype };
-    fetch_as(source, side, required, dtype)
-}
-
-fn fetch_as(
-    source: Option<&dyn TensorSource>,
-    side: &str,
-    required: &Required,
-    dtype: tensor_compare::DType,
-) -> Result<Tensor, Outcome> {
-    let missing = || Outcome::Missing { side: side.to_owned() };
-    let tensor = match source.ok_or_else(missing)?.tensor(&required.name) {
-        Ok(found) => found.ok_or_else(missing)?,
-        Err(error) => return Err(Outcome::Unreadable { problem: error.to_string() }),
-    };
-    tensor.require_layout(dtype, &required.shape).map_err(|mismatch| mismatch_outcome(mismatch, side))?;
-    Ok(tensor)
-}
-
-fn mismatch_outcome(mismatch: LayoutMismatch, side: &str) -> Outcome {
-    let side = side.to_owned();
-    match mismatch {
-        LayoutMismatch::Shape { expected, found } => Outcome::ShapeMismatch { expected, found, side },
-        LayoutMismatch::DType { expected, found } => Outcome::DtypeMismatch { expected, found, side },
-    }
-}
-
-fn compared(actual: &Tensor, statistics: &Statistics, ties: u64) -> Outcome {
-    Outcome::Compared {
-        shape: actual.shape().clone(),
-        statistics: Box::new(StatisticsRecord::new(statistics, ties)),
-    }
-}
-
-fn matched(actual: &Tensor, expected: &Tensor, criterion: Criterion) -> Outcome {
-    match MatchedPair::new(actual.view(), expected.view()) {
-        Ok(pair) => compared(actual, &compare(pair, criterion), 0),
-        Err(mismatch) => mismatch_outcome(mismatch, "subject"),
-    }
-}
-
-fn same_bits(actual: &Tensor, expected: &Tensor) -> Outcome {
-    matched(actual, expected, Criterion::BitExact)
-}
-
-fn against_oracle(
-    actual: &Tensor,
-    oracle: &Tensor,
-    tolerance: Tolerance,
-    side: &str,
-) -> Result<Outcome, Outcome> {
-    let pair = OraclePair::new(actual.view(), actual.dtype(), oracle.view(), None)
-        .map_err(|mismatch| mismatch_outcome(mismatch, side))?;
-    match compare_with_oracle(pair, tolerance, None) {
-        Ok(found) => Ok(compared(actual, &found.statistics, 0)),
-        Err(error) => Err(Outcome::Unreadable { problem: error.to_string() }),
-    }
-}
-
-/// The numbers of one replayed activation against the oracle's replay from the same inputs.
-fn replay_outcome(
-    rule: &Rule,
-    required: &Required,
-    subject: Option<&dyn TensorSource>,
-    subject_side: &str,
-    oracle: Option<&dyn TensorSource>,
-    oracle_side: &str,
-) -> Outcome {
-    let outcome = fetch(subject, subject_side, required).and_then(|actual| {
-        let expected = fetch_f64(oracle, oracle_side, required)?;
-        match rule.replay_tolerance() {
-            Some(tolerance) if required.dtype.is_float() => {
-                against_oracle(&actual, &expected, tolerance, oracle_side)
-            }
-            _ => Ok(same_bits(&actual, &expected)),
-        }
-    });
-    outcome.into_outcome()
-}
-
-/// Both arms of a look-up are outcomes: numbers, or why there are none.
-trait IntoOutcome {
-    fn into_outcome(self) -> Outcome;
-}
-
-impl IntoOutcome for Result<Outcome, Outcome> {
-    fn into_outcome(self) -> Outcome {
-        self.unwrap_or_else(|outcome| outcome)
     }
 }
 

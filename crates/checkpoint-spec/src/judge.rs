@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use capture::{Case, Identity, Precision};
 
 use crate::assay::CaseAssay;
+use crate::judge::finding::Law;
 use crate::plan::{Traits, required};
 use crate::results::{
-    CaseSummary, Incident, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Reservation, Results, Verdict,
+    CaseSummary, Incident, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Reservation, Results,
+    StatisticsRecord, Verdict,
 };
 use crate::spec::{Rule, SpecError};
 use crate::{Architecture, Measured, SpecSet};
@@ -47,20 +49,24 @@ pub struct RunFacts {
     pub not_applicable: Vec<(String, NotApplicable)>,
     /// Facts that change no verdict.
     pub notes: Vec<String>,
+    /// The options that named model, subject and references, as given on the command line.
+    pub options: Vec<String>,
 }
 
 /// Derives every verdict of a run.
 pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<Results, SpecError> {
+    let law = Law { specs, subject_weights: facts.subject_weights };
     let quorum = quorum::judge(facts, assays);
     let required = required_counts(specs, facts)?;
     let mut checkpoints = Vec::new();
     for (index, spec) in specs.specs.iter().enumerate() {
         if facts.selected.is_empty() || facts.selected.contains(&spec.id) {
             let count = required.get(&index).copied().unwrap_or_default();
-            checkpoints.push(checkpoint::judge(specs, index, facts, assays, count, quorum.verdict));
+            checkpoints.push(checkpoint::judge(law, index, facts, assays, count, quorum.verdict));
         }
     }
-    let reservations = checkpoint::reservations(facts, &checkpoints);
+    let peers = peers(specs, facts, assays);
+    let reservations = checkpoint::reservations(facts, &checkpoints, &peers);
     let verdict = overall(facts, quorum.verdict, checkpoints.iter().map(|c| c.verdict), &reservations);
     Ok(Results {
         schema: RESULTS_SCHEMA.to_owned(),
@@ -69,13 +75,14 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         subject: facts.subject.clone(),
         references: facts.references.clone(),
         cases: facts.cases.iter().map(summary).collect(),
-        first_divergence: divergence::first(specs, assays, &checkpoints),
-        peers: peers(specs, facts, assays),
+        first_divergence: divergence::first(law, assays, &checkpoints),
+        peers,
         quorum,
         checkpoints,
         incidents: facts.incidents.clone(),
         reservations,
         notes: facts.notes.clone(),
+        options: facts.options.clone(),
         verdict,
         exit_code: verdict.exit_code(),
     })
@@ -123,7 +130,7 @@ fn overall(
     checkpoints: impl Iterator<Item = Verdict>,
     reservations: &[Reservation],
 ) -> Verdict {
-    let mut verdict = checkpoints.chain([quorum]).max().unwrap_or(Verdict::Incomplete);
+    let mut verdict = checkpoints.max().unwrap_or(Verdict::Incomplete).max(quorum);
     if !facts.incidents.is_empty() {
         verdict = verdict.max(Verdict::Error);
     }
@@ -140,35 +147,35 @@ fn peers(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Vec<PeerFig
     let implementations: Vec<String> = std::iter::once(subject.clone())
         .chain(facts.references.iter().map(|r| format!("{}@f32", r.name)))
         .collect();
-    let mut note = |spec: usize, implementation: &str, mode: Mode, max_abs: Measured| {
+    let mut note = |spec: usize, implementation: &str, mode: Mode, statistics: &StatisticsRecord| {
         let Some(rank) = implementations.iter().position(|name| name == implementation) else { return };
         let figure = figures.entry((spec, rank)).or_insert_with(|| PeerFigure {
             checkpoint: specs.specs[spec].id.clone(),
             implementation: implementation.to_owned(),
             run_max_abs: Measured(0.0),
             replay_max_abs: Measured(0.0),
+            budget_used: None,
         });
+        if let Some(budget) = &statistics.budget {
+            let so_far = figure.budget_used.unwrap_or(Measured(0.0));
+            figure.budget_used = Some(so_far.or_worse(budget.used));
+        }
         let worst = match mode {
             Mode::Run => &mut figure.run_max_abs,
             Mode::Replay => &mut figure.replay_max_abs,
         };
-        *worst = worst.or_worse(max_abs);
+        *worst = worst.or_worse(statistics.max_abs);
     };
     for assay in assays {
         let oracle = |name: &str| name.ends_with("@f64");
         for observation in assay.observations.iter().filter(|o| oracle(&o.reference)) {
             if let Some(statistics) = observation.outcome.float_statistics() {
-                note(observation.required.spec, &subject, observation.mode, statistics.max_abs);
+                note(observation.required.spec, &subject, observation.mode, statistics);
             }
         }
         for observation in assay.peers.iter().filter(|o| o.implementation != subject) {
             if let Some(statistics) = observation.outcome.float_statistics() {
-                note(
-                    observation.required.spec,
-                    &observation.implementation,
-                    observation.mode,
-                    statistics.max_abs,
-                );
+                note(observation.required.spec, &observation.implementation, observation.mode, statistics);
             }
         }
     }

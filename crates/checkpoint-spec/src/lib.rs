@@ -9,6 +9,7 @@
 
 mod architecture;
 mod assay;
+mod budget;
 mod cases;
 mod checks;
 mod judge;
@@ -22,6 +23,7 @@ pub use assay::{
     Captures, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Observation, PeerObservation,
     QuorumObservation, ReferenceCaptures, Setting, assay,
 };
+pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources};
 pub use checks::{Check, CheckContext, Examination};
 pub use judge::{RunFacts, judge};
@@ -29,6 +31,6 @@ pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
-    ActivationSpec, Applies, Derivation, Golden, Kind, NonFinitePolicy, Requirement, Rule, Spec, SpecError,
-    SpecSet, Steps,
+    ActivationSpec, Applies, BudgetRule, Derivation, FalseAlarm, Golden, Kind, NonFinitePolicy, Requirement,
+    Rule, Spec, SpecError, SpecSet, Steps,
 };

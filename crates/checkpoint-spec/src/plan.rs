@@ -27,6 +27,17 @@ pub struct Traits {
     pub tokenizer: bool,
 }
 
+/// Implementations whose KV cache is allocated for the whole context.
+const PREALLOCATED_CACHE: [&str; 1] = ["rust"];
+
+impl Traits {
+    /// The traits of the implementation with that name, on a model with or without a tokenizer. Harness and verifier
+    /// ask here, so neither a capture nor a bundle chooses what is required of it.
+    pub fn of(implementation: &str, tokenizer: bool) -> Self {
+        Self { preallocated_cache: PREALLOCATED_CACHE.contains(&implementation), tokenizer }
+    }
+}
+
 /// One tensor that a capture must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Required {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use capture::{Identity, Shape, TensorName};
 use serde::{Deserialize, Serialize};
-use tensor_compare::{DType, Element, NonFinite, Statistics};
+use tensor_compare::{BudgetStatistics, DType, Element, NonFinite, Slice, Statistics, Systematic};
 
 use crate::{Architecture, Measured};
 
@@ -41,6 +41,8 @@ pub struct Results {
     pub reservations: Vec<Reservation>,
     /// Facts that change no verdict: no tokenizer, subject weights of its own, …
     pub notes: Vec<String>,
+    /// The options that named model, subject and references, as given on the command line; to run a part again.
+    pub options: Vec<String>,
     /// The worst verdict of quorum and checkpoints.
     pub verdict: Verdict,
     /// The exit code that follows, before `--strict`.
@@ -118,6 +120,8 @@ pub enum Reason {
     Budget,
     /// A systematic error of scale or offset.
     Systematic,
+    /// A chained error beyond what the f32 references make.
+    Chained,
     /// Not bit-exact where it must be.
     Exact,
     /// An invariant of the checkpoint does not hold.
@@ -164,6 +168,9 @@ pub struct Comparison {
     pub verdict: ComparisonVerdict,
     /// Why it is not a plain pass.
     pub reason: Option<Reason>,
+    /// What the root mean square error against the oracle may be in a chained run: three times the worst f32
+    /// reference's and one rounding unit of the largest value.
+    pub chained_allowed: Option<Measured>,
     /// Whether a direct input already diverged, so that this is a consequence.
     pub downstream: bool,
 }
@@ -248,6 +255,42 @@ pub struct StatisticsRecord {
     pub worst: Vec<ElementRecord>,
     /// Argmax flips within the error budget (checkpoints 10 and 12 only).
     pub ties: u64,
+    /// Under the rounding budget (replays of what is rounded only).
+    pub budget: Option<BudgetRecord>,
+}
+
+/// [`tensor_compare::BudgetStatistics`] as recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetRecord {
+    /// Largest share of the budget that an element uses.
+    pub used: Measured,
+    /// Elements outside their budget.
+    pub violations: u64,
+    /// The element that uses most; `allowed` is its budget.
+    pub worst: Option<ElementRecord>,
+    /// Systematic error where it is worst, for each slice looked at.
+    pub systematic: Vec<SystematicRecord>,
+}
+
+/// [`tensor_compare::Systematic`] as recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystematicRecord {
+    /// `tensor`, or the axis of which one index is meant.
+    pub axis: Option<usize>,
+    /// The index on that axis.
+    pub index: Option<usize>,
+    /// The error's scale: 1e-5 for an output × 1.00001.
+    pub scale: Measured,
+    /// What its absolute value may be.
+    pub scale_allowed: Measured,
+    /// The error's offset.
+    pub offset: Measured,
+    /// What its absolute value may be.
+    pub offset_allowed: Measured,
+    /// The larger share used.
+    pub used: Measured,
 }
 
 /// [`tensor_compare::Element`] as recorded.
@@ -382,6 +425,8 @@ pub struct PeerFigure {
     pub run_max_abs: Measured,
     /// Worst absolute error in isolation.
     pub replay_max_abs: Measured,
+    /// Largest share of the rounding budget used in isolation; none where nothing is rounded.
+    pub budget_used: Option<Measured>,
 }
 
 /// What stopped an implementation.
@@ -436,6 +481,21 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Compared { statistics, .. } if statistics.violations == 0 => {
+                let budget = statistics.budget.as_ref();
+                match budget.and_then(BudgetRecord::systematic_violation) {
+                    Some(found) => return write!(f, "systematic error: {found}"),
+                    None => write!(f, "{} elements within the ceiling", statistics.elements)?,
+                }
+                match budget.filter(|budget| budget.violations > 0) {
+                    Some(budget) => write!(
+                        f,
+                        ", {} outside the rounding budget, which is used up {:.3e} times",
+                        budget.violations, budget.used.0
+                    ),
+                    None => write!(f, ", root mean square error {:.3e}", statistics.rmse.0),
+                }
+            }
             Self::Compared { statistics, .. } => {
                 write!(f, "{} of {} elements out of bounds", statistics.violations, statistics.elements)?;
                 match statistics.worst.first() {
@@ -461,7 +521,7 @@ impl fmt::Display for Outcome {
 
 impl StatisticsRecord {
     /// Records one pass. Of a comparison without violations only the worst element is kept.
-    pub fn new(statistics: &Statistics, ties: u64) -> Self {
+    pub fn new(statistics: &Statistics, ties: u64, budget: Option<&BudgetStatistics>) -> Self {
         let kept = if statistics.violations == 0 { 1 } else { Statistics::WORST };
         Self {
             elements: statistics.elements,
@@ -478,6 +538,59 @@ impl StatisticsRecord {
             buckets: statistics.buckets.to_vec(),
             worst: statistics.worst.iter().take(kept).map(ElementRecord::new).collect(),
             ties,
+            budget: budget.map(BudgetRecord::new),
+        }
+    }
+}
+
+impl BudgetRecord {
+    fn new(budget: &BudgetStatistics) -> Self {
+        Self {
+            used: budget.used.into(),
+            violations: budget.violations,
+            worst: budget.worst.as_ref().map(ElementRecord::new),
+            systematic: budget.systematic.iter().map(SystematicRecord::new).collect(),
+        }
+    }
+
+    /// The systematic error that is furthest out of its bound, if one is.
+    pub fn systematic_violation(&self) -> Option<&SystematicRecord> {
+        let out = self.systematic.iter().filter(|found| found.used.0 > 1.0 || found.used.0.is_nan());
+        out.reduce(|a, b| if b.used.0 <= a.used.0 { a } else { b })
+    }
+}
+
+impl SystematicRecord {
+    fn new(found: &Systematic) -> Self {
+        let axis = match found.slice {
+            Slice::Tensor => None,
+            Slice::Axis(axis) => Some(axis),
+        };
+        Self {
+            axis,
+            index: found.index,
+            scale: found.scale.into(),
+            scale_allowed: found.scale_allowed.into(),
+            offset: found.offset.into(),
+            offset_allowed: found.offset_allowed.into(),
+            used: found.used.into(),
+        }
+    }
+}
+
+impl fmt::Display for SystematicRecord {
+    /// `output uniformly × (1 +2.00e-6)`, `index 5 of axis 2 × (1 +9.90e-3)`, `output uniformly +1.00e-6`, and what is allowed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.axis, self.index) {
+            (Some(axis), Some(index)) => write!(f, "index {index} of axis {axis}")?,
+            _ => f.write_str("output uniformly")?,
+        }
+        let by_scale = self.scale.0.abs() / self.scale_allowed.0;
+        let by_offset = self.offset.0.abs() / self.offset_allowed.0;
+        if by_offset <= by_scale {
+            write!(f, " × (1 {:+.2e}), allowed ±{:.2e}", self.scale.0, self.scale_allowed.0)
+        } else {
+            write!(f, " {:+.2e}, allowed ±{:.2e}", self.offset.0, self.offset_allowed.0)
         }
     }
 }

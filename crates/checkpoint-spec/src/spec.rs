@@ -40,6 +40,9 @@ pub struct Spec {
     /// The numbered requirements.
     #[serde(rename = "requirement")]
     pub requirements: Vec<Requirement>,
+    /// The false-alarm probability of a whole run; in the first spec only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_alarm: Option<FalseAlarm>,
     /// Published generations that must be reproduced by the weights they belong to.
     #[serde(default, rename = "golden", skip_serializing_if = "Vec::is_empty")]
     pub goldens: Vec<Golden>,
@@ -64,6 +67,9 @@ pub struct ActivationSpec {
     pub inputs: Vec<String>,
     /// How it is judged.
     pub rule: Rule,
+    /// The rounding budget of its replay; none where nothing is rounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetRule>,
     /// Whether it can be computed alone, from its inputs.
     #[serde(default)]
     pub replay: bool,
@@ -79,6 +85,30 @@ pub struct ActivationSpec {
     /// Plausible values; others make the checkpoint conditional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<(f64, f64)>,
+}
+
+/// How the rounding budget of a replayed activation is applied. The bound itself is the oracle's, element by element.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetRule {
+    /// Where systematic error is looked for: `tensor`, or the symbol of an axis, such as `H`, or `last`.
+    #[serde(default)]
+    pub slices: Vec<String>,
+    /// Whether the elements of a row share an error, as those of a normalised row do.
+    #[serde(default)]
+    pub shared_rows: bool,
+    /// What is rounded, and how the bound grows.
+    pub reason: String,
+}
+
+/// How often a run of a correct implementation may be accused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FalseAlarm {
+    /// For a whole run, above 0 and below 1.
+    pub probability: f64,
+    /// Why.
+    pub reason: String,
 }
 
 /// What elements are.
@@ -140,6 +170,9 @@ pub enum Rule {
         /// The bound.
         #[serde(flatten)]
         tolerance: Tolerance,
+        /// The bound in a chained run, where the activation carries the error of what comes before it; else the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chained: Option<Tolerance>,
         /// Why this bound.
         reason: String,
     },
@@ -166,8 +199,16 @@ impl Rule {
     /// What the subject's chained activation must satisfy against an f32 reference.
     pub fn criterion(&self) -> Criterion {
         match self {
-            Self::Classic { tolerance, .. } => Criterion::Classic(*tolerance),
+            Self::Classic { tolerance, chained, .. } => Criterion::Classic(chained.unwrap_or(*tolerance)),
             Self::Exact { .. } | Self::Tie { .. } | Self::Derived { .. } => Criterion::BitExact,
+        }
+    }
+
+    /// The classic bound of a chained run; none for what is not judged by one.
+    pub fn chained_tolerance(&self) -> Option<Tolerance> {
+        match self {
+            Self::Classic { tolerance, chained, .. } => Some(chained.unwrap_or(*tolerance)),
+            _ => None,
         }
     }
 

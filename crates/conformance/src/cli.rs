@@ -4,6 +4,7 @@ mod bench;
 mod bundle;
 mod checkpoint;
 mod describe;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ enum Command {
     Bundle(bundle::Arguments),
     /// Measure, so that every figure in the documentation can be reproduced
     Bench(bench::Arguments),
+    /// Be a worker: the Rust GPT-2, given a work list on standard input
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Runs the program; the exit code says what became of it.
@@ -41,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoint(arguments) => checkpoint::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Worker => worker::run(),
     };
     done.unwrap_or_else(|error| report_error(&error))
 }

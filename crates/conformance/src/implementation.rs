@@ -1,9 +1,11 @@
 //! Anything that can run a model, behind one trait: subjects and references alike.
 
+mod program;
 mod rust;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use capture::protocol::Job;
 use capture::{Identity, Precision};
 use checkpoint_spec::{Incident, Traits};
 
-pub use rust::RustGpt2;
-pub use worker::{Program, Worker};
+pub use program::Program;
+pub(crate) use program::{GLANCE, Process, last_lines};
+pub use rust::{RustGpt2, RustSession};
+pub use worker::Worker;
 
 use crate::exit::usage;
 use crate::interrupt::Interrupt;
@@ -23,11 +27,16 @@ use crate::progress::Part;
 /// Anything that can run a model. It is given token ids and weights and leaves captures; it never sees a spec, a
 /// tolerance or another implementation's results beyond the inputs of a replay.
 pub trait Implementation: Send {
-    /// `torch@f32`.
-    fn label(&self) -> String;
+    /// `torch`, as the registry knows it; its captures cannot choose another.
+    fn name(&self) -> &str;
 
-    /// What the registry knows of it, so that its captures cannot choose what is required of them.
-    fn preallocated_cache(&self) -> bool;
+    /// What it computes in.
+    fn precision(&self) -> Precision;
+
+    /// `torch@f32`.
+    fn label(&self) -> String {
+        format!("{}@{}", self.name(), self.precision())
+    }
 
     /// Does the jobs in order: each either leaves its capture or is told of in the production. `Err` is for what
     /// stops the harness itself (an interrupt, a full disk).
@@ -92,7 +101,7 @@ impl ImplementationName {
         Ok(Self { name: name.to_owned(), precision })
     }
 
-    /// The implementation of that name.
+    /// The implementation of that name, or why there is none. Nothing runs before it has jobs.
     pub fn start(&self, means: &Means) -> Result<Box<dyn Implementation>> {
         if self.name == "rust" {
             if self.precision != Precision::F32 {
@@ -102,13 +111,20 @@ impl ImplementationName {
         }
         let program = match self.name.strip_prefix("command:") {
             Some(command) => Program::command(command)?,
-            None => Program::bridge(&means.place, &self.name),
+            None => Program::bridge(&means.place, &self.name)?,
         };
         Ok(Box::new(Worker::new(program, self.precision, means.clone())))
     }
 }
 
+impl fmt::Display for ImplementationName {
+    /// What [`ImplementationName::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.precision)
+    }
+}
+
 /// The traits of a run's subject.
 pub fn traits(subject: &dyn Implementation, tokenizer: bool) -> Traits {
-    Traits { preallocated_cache: subject.preallocated_cache(), tokenizer }
+    Traits::of(subject.name(), tokenizer)
 }

@@ -127,7 +127,8 @@ fn first_line(command: &mut Command) -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn cpu() -> String {
+/// The processor's name, or its architecture where it has none.
+pub(crate) fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())

@@ -3,16 +3,20 @@
 mod hub;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use checkpoint_spec::Architecture;
-use gpt2::Config;
 use gpt2::synthetic::SyntheticSpec;
+use gpt2::{Config, Gpt2};
 use tokenizers::Tokenizer;
 
 use crate::exit::usage;
-use crate::place::Place;
+use crate::implementation::Means;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use hub::Hub;
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub enum ModelSource {
     Synthetic(String),
 }
 
-/// A model on disk, known to be readable as far as its configuration goes.
+/// A model on disk: configuration, weights and tokenizer are known to fit each other.
 #[derive(Debug)]
 pub struct Model {
     /// As the user named it.
@@ -54,17 +58,19 @@ impl ModelSource {
         }
         if let Some(repository) = text.strip_prefix("hf:") {
             let (repository, revision) = match repository.split_once('@') {
-                Some((repository, revision)) => (repository, Some(revision.to_owned())),
+                Some((repository, revision)) => (repository, Some(revision)),
                 None => (repository, None),
             };
-            if repository.is_empty() || repository.matches('/').count() > 1 {
+            if !hub::is_repository(repository) || !revision.is_none_or(hub::is_revision) {
                 return Err(format!("`{text}` names no repository; expected hf:OWNER/NAME[@REVISION]"));
             }
+            let revision = revision.map(str::to_owned);
             return Ok(Self::Hub { repository: repository.to_owned(), revision });
         }
         Ok(Self::Directory(text.into()))
     }
 
+    /// The name that results carry.
     fn name(&self) -> String {
         match self {
             Self::Bundled => "gpt2-rustbook".to_owned(),
@@ -77,22 +83,35 @@ impl ModelSource {
         }
     }
 
-    /// Brings the model to disk if it is not there and reads its configuration and tokenizer.
-    pub fn open(&self, place: &Place) -> Result<Model> {
+    /// Brings the model to disk if it is not there and reads it.
+    pub fn open(&self, means: &Means, progress: &Progress) -> Result<Model> {
+        let cache = &means.place.cache;
         let directory = match self {
-            Self::Bundled => place.bundled_model(),
+            Self::Bundled => means.place.bundled_model(),
             Self::Directory(directory) => directory.clone(),
             Self::Hub { repository, revision } => {
-                hub::download(repository, revision.as_deref(), &place.cache.join("hub"))?
+                let hub = Hub::from_environment(cache.join("hub"))?;
+                hub.download(repository, revision.as_deref(), &means.interrupt, progress)?
             }
-            Self::Synthetic(spec) => synthetic(spec, &place.cache.join("models"))?,
+            Self::Synthetic(spec) => synthetic(spec, &cache.join("models"), &means.interrupt)?,
         };
         Model::open(self.name(), &directory)
     }
 }
 
+impl fmt::Display for ModelSource {
+    /// What [`ModelSource::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => write!(f, "{}", directory.display()),
+            other => f.write_str(&other.name()),
+        }
+    }
+}
+
 impl Model {
-    /// Reads a model's configuration and tokenizer. The weights are read by each implementation itself.
+    /// Reads a model's configuration and tokenizer, and whether its weights are what the configuration says. Each
+    /// implementation reads the weights itself.
     pub fn open(name: String, directory: &Path) -> Result<Self> {
         if !directory.is_dir() {
             return Err(usage(format!(
@@ -103,12 +122,10 @@ impl Model {
         }
         let directory = std::path::absolute(directory)?;
         let config = Config::read(&directory).map_err(|error| usage(error.to_string()))?;
-        Ok(Self {
-            name,
-            architecture: architecture(&config),
-            tokenizer: read_tokenizer(&directory, config.vocabulary)?,
-            directory,
-        })
+        let tokenizer = read_tokenizer(&directory, config.vocabulary)?;
+        // Bad weights are told of now, not after the references have started.
+        Gpt2::load(&directory).map_err(|error| usage(error.to_string()))?;
+        Ok(Self { name, architecture: architecture(&config), tokenizer, directory })
     }
 
     /// A size by its symbol.
@@ -161,7 +178,7 @@ fn architecture(config: &Config) -> Architecture {
         family: "gpt2".to_owned(),
         layers: config.layers,
         sizes: sizes.into_iter().map(|(symbol, size)| (symbol.to_owned(), size)).collect(),
-        constants: BTreeMap::from([("epsilon".to_owned(), f64::from(config.epsilon))]),
+        constants: BTreeMap::from([("epsilon".to_owned(), config.epsilon)]),
     }
 }
 
@@ -172,10 +189,11 @@ fn read_tokenizer(directory: &Path, vocabulary: usize) -> Result<Option<Tokenize
     }
     let tokenizer = Tokenizer::from_file(&file)
         .map_err(|error| usage(format!("{}: not a tokenizer: {error}", file.display())))?;
-    let size = tokenizer.get_vocab_size(true);
-    if size > vocabulary {
+    let highest = tokenizer.get_vocab(true).into_values().max();
+    if let Some(id) = highest.filter(|id| usize::try_from(*id).map_or(true, |id| id >= vocabulary)) {
         return Err(usage(format!(
-            "{}: {size} tokens found; the model's vocabulary has {vocabulary}, so some ids would be out of range",
+            "{}: token id {id} found, expected ids below {vocabulary}, the vocabulary of config.json; use the \
+             tokenizer that the model was trained with, or remove the file to run on seeded token ids",
             file.display()
         )));
     }
@@ -183,21 +201,22 @@ fn read_tokenizer(directory: &Path, vocabulary: usize) -> Result<Option<Tokenize
 }
 
 /// Generates seeded weights into a directory of the cache, unless they are there.
-fn synthetic(spec: &str, models: &Path) -> Result<PathBuf> {
+fn synthetic(spec: &str, models: &Path, interrupt: &Interrupt) -> Result<PathBuf> {
     let parsed: SyntheticSpec =
         spec.parse().map_err(|error: gpt2::synthetic::SpecError| usage(error.to_string()))?;
     let directory = models.join(format!("synthetic-{}", spec.replace(',', "-")));
     if !directory.is_dir() {
-        std::fs::create_dir_all(models)?;
+        std::fs::create_dir_all(models).with_context(|| models.display().to_string())?;
         let unfinished = tempfile::tempdir_in(models)?;
-        gpt2::synthetic::write(unfinished.path(), &parsed)?;
-        let kept = unfinished.keep();
-        if let Err(error) = std::fs::rename(&kept, &directory) {
-            std::fs::remove_dir_all(&kept)?;
-            // Another run may have been first; its weights are the same.
-            if !directory.is_dir() {
-                return Err(error).with_context(|| directory.display().to_string());
-            }
+        let folder = unfinished.path().to_owned();
+        interrupt
+            .watch(move || gpt2::synthetic::write(&folder, &parsed))?
+            .with_context(|| format!("{}: the weights cannot be written", directory.display()))?;
+        // Another run may have been first; its weights are the same.
+        if let Err(error) = std::fs::rename(unfinished.path(), &directory)
+            && !directory.is_dir()
+        {
+            return Err(error).with_context(|| directory.display().to_string());
         }
     }
     Ok(directory)

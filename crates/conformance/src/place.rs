@@ -40,6 +40,11 @@ impl Place {
         self.root.join("proof-bundles")
     }
 
+    /// The Python environment that `cargo xtask setup` makes.
+    pub fn python_environment(&self) -> PathBuf {
+        std::env::var_os("TRIALPLATE_PYTHON_ENV").map_or_else(|| self.root.join(".venv"), PathBuf::from)
+    }
+
     /// The Python package of the references.
     pub fn reference(&self) -> PathBuf {
         std::env::var_os("TRIALPLATE_REFERENCE").map_or_else(|| self.root.join("reference"), PathBuf::from)

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Where progress goes.
 #[derive(Clone, Debug)]
@@ -32,11 +32,31 @@ impl Progress {
 
     /// Starts a part of `steps` steps.
     pub fn part(&self, name: impl Into<String>, steps: usize) -> Part {
+        self.start(name.into(), steps as u64, "{prefix:24} {bar:24} {pos:>3}/{len:<3} {elapsed:>5}  {msg}")
+    }
+
+    /// Starts a download of so many bytes; each byte is a step.
+    pub fn download(&self, name: impl Into<String>, bytes: u64) -> Part {
         let name = name.into();
-        let bar = self.bars.add(ProgressBar::new(steps as u64));
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix:24} {bar:24} {pos:>3}/{len:<3} {elapsed:>5}  {msg}")
-        {
+        if !self.terminal {
+            self.note(&format!("{name:24} downloading {}", HumanBytes(bytes)));
+        }
+        self.start(name, bytes, "{prefix:24} {bar:24} {bytes}/{total_bytes} {bytes_per_sec}  {msg}")
+    }
+
+    /// Tells something that the user should know before the end.
+    pub fn note(&self, text: &str) {
+        if self.terminal {
+            // A terminal that is gone cannot be told.
+            let _ = self.bars.println(text);
+        } else if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    fn start(&self, name: String, steps: u64, template: &str) -> Part {
+        let bar = self.bars.add(ProgressBar::new(steps));
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸─"));
         }
         bar.set_prefix(name.clone());
@@ -60,7 +80,12 @@ impl Part {
 
     /// One step is done.
     pub fn step(&self) {
-        self.bar.inc(1);
+        self.steps(1);
+    }
+
+    /// So many steps more are done.
+    pub fn steps(&self, steps: usize) {
+        self.bar.inc(steps as u64);
     }
 
     /// All steps are done, or it ended early.

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use capture::{CaptureFile, Identity, Precision};
+use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, judge,
+    CaseAssay, CaseEvidence, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, confidence, judge,
 };
 use proof_bundle::{CapturePaths, Role};
 
@@ -47,6 +47,8 @@ pub struct Request {
     pub time_limit: Duration,
     /// Compute references anew, even where their captures are cached.
     pub fresh: bool,
+    /// The options that named model, subject and references, as given.
+    pub options: Vec<String>,
 }
 
 /// What a run leaves.
@@ -65,13 +67,15 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let specs = SpecSet::bundled(&request.model.architecture.family)?;
     std::fs::create_dir_all(means.place.cache.join("work"))?;
     let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
-    let produced = schedule::produce(request, means, progress, work.path())?;
+    let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
+    let confidence = confidence(&specs, &request.model.architecture, &cases)?;
+    let produced = schedule::produce(request, means, progress, work.path(), confidence)?;
     let part = progress.part("comparing", request.cases.len());
     let mut assays = Vec::new();
     for planned in &request.cases {
         means.interrupt.check()?;
         part.say(planned.case.id.clone());
-        assays.push(assay_case(request, means, &specs, planned, &produced)?);
+        assays.push(assay_case(request, means, &specs, planned, &produced, confidence)?);
         part.step();
     }
     part.finish("compared");
@@ -86,11 +90,16 @@ fn assay_case(
     specs: &SpecSet,
     planned: &PlannedCase,
     produced: &Produced,
+    confidence: f64,
 ) -> Result<CaseAssay> {
-    let subject_label = request.subject.start(means)?.label();
-    let traits = traits(request.subject.start(means)?.as_ref(), planned.case.texts.is_some());
-    let setting =
-        Setting { specs, architecture: &request.model.architecture, traits, subject: &subject_label };
+    let subject = request.subject.start(means)?;
+    let setting = Setting {
+        specs,
+        architecture: &request.model.architecture,
+        traits: traits(subject.as_ref(), planned.case.texts.is_some()),
+        confidence,
+        subject: &subject.label(),
+    };
     let id = &planned.case.id;
     let subject = produced.subject.open(id)?;
     let opened: Vec<_> = request

@@ -55,11 +55,6 @@ impl LayerCache {
         Self { slots: Array5::zeros((2, batch, context, heads, head_dim)) }
     }
 
-    /// Rows.
-    pub fn batch(&self) -> usize {
-        self.slots.len_of(Axis(1))
-    }
-
     /// Positions there is room for.
     pub fn context(&self) -> usize {
         self.slots.len_of(Axis(2))

@@ -76,13 +76,13 @@ pub enum ForwardError {
         /// Vocabulary size.
         vocabulary: usize,
     },
-    /// A cache that was made for another batch.
-    #[error("{found} rows of tokens, the cache is for {expected}")]
-    Batch {
-        /// Rows of the cache.
-        expected: usize,
-        /// Rows of the step.
-        found: usize,
+    /// A cache that was made for another model or another batch.
+    #[error("the cache has {} layers of {:?}; the step needs {} of {:?}", found.0, found.1, expected.0, expected.1)]
+    Cache {
+        /// Layers, and the `[2, batch, context, head, head_dim]` that each needs.
+        expected: (usize, [usize; 5]),
+        /// Layers, and the shape of the first that differs.
+        found: (usize, [usize; 5]),
     },
     /// The tokens do not fit the context.
     #[error(transparent)]
@@ -106,7 +106,7 @@ impl Gpt2 {
     ) -> Result<Array3<f32>, ForwardError> {
         let (batch, new) = ids.dim();
         let past = cache.length;
-        check_cache(cache, batch, new)?;
+        self.check_cache(cache, batch, new)?;
         let mask = causal_mask(batch, past, new);
         let mut x = self.embed(ids, past)?;
         scope.see("embd", &x);
@@ -174,6 +174,19 @@ impl Gpt2 {
         all
     }
 
+    /// Before anything is stored: the cache is for this model and batch, and all layers have room.
+    fn check_cache(&self, cache: &Cache, batch: usize, new: usize) -> Result<(), ForwardError> {
+        let shapes = cache.layers.iter().map(|layer| layer.slots.dim().into());
+        let [_, _, context, ..] = shapes.clone().next().unwrap_or([0; 5]);
+        let expected = [2, batch, context, self.config.heads, self.config.head_dim()];
+        let differing = shapes.clone().find(|shape| *shape != expected);
+        if differing.is_some() || cache.layers.len() != self.blocks.len() {
+            let found = (cache.layers.len(), differing.unwrap_or(expected));
+            return Err(ForwardError::Cache { expected: (self.blocks.len(), expected), found });
+        }
+        cache.layers.iter().try_for_each(|layer| Ok(layer.check(cache.length, new)?))
+    }
+
     fn token_index(&self, token: i64) -> Result<usize, ForwardError> {
         let vocabulary = self.wte.nrows();
         usize::try_from(token)
@@ -181,17 +194,6 @@ impl Gpt2 {
             .filter(|&id| id < vocabulary)
             .ok_or(ForwardError::Token { token, vocabulary })
     }
-}
-
-/// Before anything is stored: all layers have room, for as many rows.
-fn check_cache(cache: &Cache, batch: usize, new: usize) -> Result<(), ForwardError> {
-    for layer in &cache.layers {
-        layer.check(cache.length, new)?;
-        if layer.batch() != batch {
-            return Err(ForwardError::Batch { expected: layer.batch(), found: batch });
-        }
-    }
-    Ok(())
 }
 
 impl Block {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use capture::{Capture, Case, TensorName, TensorSource};
-use ndarray::{Array, Array2, Array3, IntoDimension, s};
+use ndarray::{Array, Array2, Array3, Array4, Dimension, IntoDimension, s};
 
 use crate::cache::LayerCache;
 use crate::functions::{attention_context, attention_probs, attention_scores, causal_mask};
@@ -250,19 +250,19 @@ impl Inputs<'_> {
     }
 
     /// `[B, S, H, Dh]`.
-    fn heads(&self, name: &str) -> Result<ndarray::Array4<f32>, RunError> {
+    fn heads(&self, name: &str) -> Result<Array4<f32>, RunError> {
         let shape = (self.batch, self.positions.len(), self.config.heads, self.config.head_dim());
         self.take(self.step, name, shape)
     }
 
     /// `[B, K, H, Dh]`.
-    fn cached(&self, name: &str) -> Result<ndarray::Array4<f32>, RunError> {
+    fn cached(&self, name: &str) -> Result<Array4<f32>, RunError> {
         let shape = (self.batch, self.positions.end, self.config.heads, self.config.head_dim());
         self.take(self.step, name, shape)
     }
 
     /// `[B, H, S, K]`.
-    fn pattern(&self, name: &str) -> Result<ndarray::Array4<f32>, RunError> {
+    fn pattern(&self, name: &str) -> Result<Array4<f32>, RunError> {
         let shape = (self.batch, self.config.heads, self.positions.len(), self.positions.end);
         self.take(self.step, name, shape)
     }
@@ -303,7 +303,7 @@ impl Inputs<'_> {
     ) -> Result<Array<f32, I::Dim>, RunError> {
         let name = TensorName::of_step(step, name);
         let shape = shape.into_dimension();
-        let expected = ndarray::Dimension::slice(&shape).to_vec();
+        let expected = shape.slice().to_vec();
         let tensor =
             self.source.tensor(&name)?.ok_or_else(|| RunError::MissingInput { name: name.clone() })?;
         let found = match tensors::to_array(&tensor, &expected) {

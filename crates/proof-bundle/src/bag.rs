@@ -112,7 +112,7 @@ pub(crate) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
 }
 
 /// `YYYY-MM-DD` in UTC, in the proleptic Gregorian calendar.
-fn date(time: SystemTime) -> String {
+pub fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     // Days are counted from 0000-03-01, so that a leap day is the last of its year: 400 years are 146,097 days.
     let days = seconds / 86_400 + 719_468;

@@ -97,7 +97,8 @@ fn results(case: &Case, capture: &Capture) -> Results {
     };
     let specs = SpecSet::bundled("gpt2").unwrap();
     let traits = Traits { preallocated_cache: true, tokenizer: false };
-    let setting = Setting { specs: &specs, architecture: &architecture, traits, subject: "rust@f32" };
+    let setting =
+        Setting { specs: &specs, architecture: &architecture, traits, confidence: 5.0, subject: "rust@f32" };
     let reference = |name: &str| ReferenceCaptures {
         name: name.to_owned(),
         f32: Captures::default(),
@@ -123,6 +124,7 @@ fn results(case: &Case, capture: &Capture) -> Results {
         reservations: vec![],
         not_applicable: vec![],
         notes: vec!["the model has no tokenizer".to_owned()],
+        options: Vec::new(),
     };
     judge(&specs, &facts, &assays).unwrap()
 }

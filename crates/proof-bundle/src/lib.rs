@@ -31,6 +31,7 @@ mod shelf;
 mod verify;
 mod write;
 
+pub use bag::date;
 pub use digest::{Digest, DigestError};
 pub use layout::{Role, spec_digest};
 pub use materials::{Git, MATERIALS_SCHEMA, MaterialFile, Materials};

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 use capture::FileError;
+use capture::worker::WorkListError;
 use pyo3::{PyErr, Python};
 
 /// Says something on standard error, if anybody listens: `eprintln!` would panic when nobody does.
@@ -15,8 +16,8 @@ pub fn note(message: impl Display) {
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// Standard input does not hold a work list that can be done.
-    #[error("malformed work list: {0}")]
-    WorkList(String),
+    #[error(transparent)]
+    WorkList(#[from] WorkListError),
     /// Python, a package or the reference is not there.
     #[error("{0}; run `cargo xtask setup` to install the locked Python environment")]
     Environment(String),

@@ -22,7 +22,6 @@ mod arrays;
 mod error;
 mod python;
 mod session;
-mod worker;
 
 pub use error::{WorkerError, note};
 
@@ -31,10 +30,11 @@ pub fn work() -> Result<(), WorkerError> {
     let environment = python::Environment::from_variables(|name| std::env::var_os(name))?;
     environment.enter()?;
     let mut answers = answers::take_stdout().map_err(WorkerError::Answers)?;
-    let list = worker::read_work_list(std::io::stdin().lock())?;
+    let list = capture::worker::read_work_list(std::io::stdin().lock())?;
     environment.activate()?;
     let mut session = session::PythonSession::open(&list)?;
-    worker::attempt_all(&list, &mut session, &mut answers).map_err(WorkerError::Answers)?;
+    capture::worker::attempt_all(&list, &mut session, &mut answers, &mut std::io::stderr())
+        .map_err(WorkerError::Answers)?;
     python::run_exit_functions();
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A session of the Python package `trialplate_reference`.
 
 use capture::protocol::{Job, Task, WorkList};
+use capture::worker::Session;
 use capture::{Capture, CaptureFile, Case, Identity, Precision};
 use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
@@ -10,7 +11,6 @@ use crate::WorkerError;
 use crate::arrays;
 use crate::error::JobError;
 use crate::python::raised;
-use crate::worker::Session;
 
 /// An opened reference: the model is loaded.
 pub(crate) struct PythonSession {

@@ -17,6 +17,9 @@ pub fn annotations(results: &Results) -> String {
     if let Some(divergent) = summary::divergent(results) {
         let mut message = vec![words::meaning(divergent.divergence.reason).to_owned()];
         message.extend(
+            phrases::divergence_inputs(divergent.divergence).map(|inputs| format!("inputs: {inputs}")),
+        );
+        message.extend(
             divergent.comparisons.iter().map(|c| format!("{}: {}", c.reference, phrases::outcome(c))),
         );
         message.extend(divergent.findings.iter().map(|finding| finding.message.clone()));
@@ -101,6 +104,9 @@ mod tests {
     fn failures() {
         insta::assert_snapshot!("shape", annotations(&fixtures::failing_on_shape()));
         insta::assert_snapshot!("values", annotations(&fixtures::failing_on_values()));
+        insta::assert_snapshot!("budget", annotations(&fixtures::failing_on_budget()));
+        insta::assert_snapshot!("systematic", annotations(&fixtures::failing_on_systematic()));
+        insta::assert_snapshot!("chained", annotations(&fixtures::failing_on_chain()));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use capture::{DType, Identity, Precision, Shape};
 use checkpoint_spec::{
-    Architecture, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Divergence, ElementRecord,
-    Finding, Incident, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum, RESULTS_SCHEMA, Reason,
-    RequirementResult, Reservation, Results, StatisticsRecord, Verdict,
+    Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Divergence,
+    ElementRecord, Finding, Incident, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum,
+    RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, StatisticsRecord, SystematicRecord,
+    Verdict,
 };
 use tensor_compare::{NonFinite, Statistics};
 
@@ -43,6 +44,7 @@ fn statistics(used: f64) -> StatisticsRecord {
             allowed: Measured(1e-4),
         }],
         ties: 0,
+        budget: None,
     }
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn compared(activation: &str, used: f64) -> Comparison {
         },
         verdict: ComparisonVerdict::Pass,
         reason: None,
+        chained_allowed: None,
         downstream: false,
     }
 }
@@ -98,8 +101,74 @@ pub(crate) fn missing(activation: &str, side: &str) -> Comparison {
     }
 }
 
-fn replayed(comparison: Comparison) -> Comparison {
-    Comparison { mode: Mode::Replay, ..comparison }
+fn statistics_of(comparison: &mut Comparison) -> &mut StatisticsRecord {
+    match &mut comparison.outcome {
+        Outcome::Compared { statistics, .. } => statistics,
+        other => panic!("{other} has no statistics"),
+    }
+}
+
+/// Another root mean square error.
+pub(crate) fn set_rmse(comparison: &mut Comparison, rmse: f64) {
+    statistics_of(comparison).rmse = Measured(rmse);
+}
+
+/// In isolation, judged by the oracle, with a share of the rounding budget.
+pub(crate) fn within_budget(activation: &str, share: f64) -> Comparison {
+    let of_oracle = compared(activation, share * 0.02);
+    let mut comparison = Comparison { mode: Mode::Replay, reference: "torch@f64".to_owned(), ..of_oracle };
+    let error = Measured(share * 2e-6);
+    let worst = ElementRecord {
+        index: vec![0, 0, 5],
+        actual: Measured(0.25 + error.0),
+        expected: Measured(0.25),
+        error,
+        allowed: Measured(2e-6),
+    };
+    let systematic = |axis: Option<usize>, index| SystematicRecord {
+        axis,
+        index,
+        scale: Measured(share * 1e-7),
+        scale_allowed: Measured(2e-7),
+        offset: Measured(share * 1e-9),
+        offset_allowed: Measured(4e-9),
+        used: Measured(share * 0.5),
+    };
+    statistics_of(&mut comparison).budget = Some(BudgetRecord {
+        used: Measured(share),
+        violations: 0,
+        worst: Some(worst),
+        systematic: vec![systematic(None, None), systematic(Some(2), Some(5))],
+    });
+    comparison
+}
+
+/// Within the ceiling, with three elements out of their rounding budget.
+pub(crate) fn out_of_budget(activation: &str) -> Comparison {
+    let mut comparison = failed(within_budget(activation, 13.1), Reason::Budget, false);
+    if let Some(budget) = &mut statistics_of(&mut comparison).budget {
+        budget.violations = 3;
+        budget.systematic.clear();
+    }
+    comparison
+}
+
+/// Every element within its budget, the whole a little too large.
+pub(crate) fn systematic(activation: &str) -> Comparison {
+    let mut comparison = failed(within_budget(activation, 0.61), Reason::Systematic, false);
+    if let Some(budget) = &mut statistics_of(&mut comparison).budget {
+        budget.systematic[0].scale = Measured(2e-6);
+        budget.systematic[0].used = Measured(10.0);
+    }
+    comparison
+}
+
+/// A chained error of five times what the references' own allow.
+pub(crate) fn out_of_chain(activation: &str) -> Comparison {
+    let of_oracle = Comparison { reference: "torch@f64".to_owned(), ..compared(activation, 0.2) };
+    let mut comparison = failed(of_oracle, Reason::Chained, false);
+    comparison.chained_allowed = Some(Measured(4.5e-9));
+    comparison
 }
 
 fn requirement(id: &str, text: &str) -> RequirementResult {
@@ -161,11 +230,12 @@ pub(crate) fn passing() -> Results {
         what: "golden: Hello.".to_owned(),
         reason: "published for gpt2-medium, not for this model".to_owned(),
     }];
-    let peer = |implementation: &str, run, replay| PeerFigure {
-        checkpoint: "06".to_owned(),
+    let peer = |checkpoint: &str, implementation: &str, run, replay, budget| PeerFigure {
+        checkpoint: checkpoint.to_owned(),
         implementation: implementation.to_owned(),
         run_max_abs: Measured(run),
         replay_max_abs: Measured(replay),
+        budget_used: Some(Measured(budget)),
     };
     let case = |id: &str, batch, steps| CaseSummary {
         id: id.to_owned(),
@@ -195,20 +265,24 @@ pub(crate) fn passing() -> Results {
                 "02",
                 "qkv",
                 Verdict::Pass,
-                vec![compared("attn.q", 0.07), replayed(compared("attn.q", 0.03))],
+                vec![compared("attn.q", 0.07), within_budget("attn.q", 0.21)],
             ),
             checkpoint("06", "ffn", Verdict::Pass, vec![compared("mlp.fc", 0.12), compared("mlp.act", 0.31)]),
             end,
         ],
         first_divergence: None,
         peers: vec![
-            peer("rust@f32", 1.2e-6, 3e-7),
-            peer("torch@f32", 1.3e-6, 4e-7),
-            peer("tinygrad@f32", 2.2e-6, 5e-7),
+            peer("02", "rust@f32", 1.1e-6, 2e-7, 0.21),
+            peer("02", "torch@f32", 1.2e-6, 3e-7, 0.23),
+            peer("02", "tinygrad@f32", 2.1e-6, 4e-7, 0.31),
+            peer("06", "rust@f32", 1.2e-6, 3e-7, 0.12),
+            peer("06", "torch@f32", 1.3e-6, 4e-7, 0.13),
+            peer("06", "tinygrad@f32", 2.2e-6, 5e-7, 0.2),
         ],
         incidents: vec![],
         reservations: vec![],
         notes: vec![],
+        options: Vec::new(),
         verdict: Verdict::Pass,
         exit_code: 0,
     }
@@ -257,6 +331,57 @@ pub(crate) fn failing_on_values() -> Results {
     results.checkpoints[1] = ffn;
     let logits = Comparison { name: "logits".to_owned(), layer: None, ..out_of_bound("", 5.5, true) };
     results.checkpoints.insert(2, checkpoint("08", "logits", Verdict::Blocked, vec![logits]));
+    results
+}
+
+/// The checkpoint 06 has one comparison that fails and one that passes.
+fn failing_at(origin: Comparison, used: f64) -> Results {
+    let (mode, reason) = (origin.mode, origin.reason.unwrap_or(Reason::Invariant));
+    let activation = origin.name.trim_start_matches("h.1.").to_owned();
+    let mut results = diverged(passing(), "06", &activation, reason);
+    results.checkpoints[1] =
+        checkpoint("06", "ffn", Verdict::Fail, vec![origin, within_budget("mlp.fc", 0.12)]);
+    if let Some(divergence) = &mut results.first_divergence {
+        divergence.mode = mode;
+    }
+    for peer in results.peers.iter_mut().filter(|p| p.checkpoint == "06" && p.implementation == "rust@f32") {
+        peer.budget_used = Some(Measured(used));
+    }
+    results
+}
+
+/// An activation is within its ceiling and out of its rounding budget.
+pub(crate) fn failing_on_budget() -> Results {
+    failing_at(out_of_budget("mlp.act"), 13.1)
+}
+
+/// An activation is within its rounding budget, but all of it is too large by two millionths.
+pub(crate) fn failing_on_systematic() -> Results {
+    failing_at(systematic("mlp.out"), 0.61)
+}
+
+/// A chained error is larger than those of the f32 references explain.
+pub(crate) fn failing_on_chain() -> Results {
+    failing_at(out_of_chain("mlp.out"), 0.12)
+}
+
+/// The longest case has errors after each of four blocks: 1e-8, 2e-8, …
+pub(crate) fn growing() -> Results {
+    let mut results = passing();
+    results.cases[1].tokens = 48;
+    let after = |layer: usize, rmse: f64| {
+        let mut comparison = Comparison {
+            name: format!("h.{layer}.out"),
+            layer: Some(layer),
+            case: "batch-decode".to_owned(),
+            ..out_of_chain("out")
+        };
+        comparison.chained_allowed = Some(Measured(3e-8));
+        set_rmse(&mut comparison, rmse);
+        comparison
+    };
+    let layers = (0..4).zip([1e-8, 2e-8, 3e-8, 4e-8]).map(|(layer, rmse)| after(layer, rmse));
+    results.checkpoints = vec![checkpoint("07", "block", Verdict::Fail, layers.collect())];
     results
 }
 

@@ -1,5 +1,7 @@
 //! The report as one self-contained page: no script, no external resource, light and dark.
 
+mod growth;
+mod peers;
 mod view;
 
 use askama::Template;
@@ -26,7 +28,9 @@ mod tests {
 
     #[test]
     fn the_page_needs_nothing_from_elsewhere() {
-        for results in [fixtures::passing(), fixtures::failing_on_values(), fixtures::unreadable()] {
+        for results in
+            [fixtures::passing(), fixtures::failing_on_values(), fixtures::unreadable(), fixtures::growing()]
+        {
             let page = html(&results).unwrap();
             for outside in ["http:", "https:", "src=", "href=", "@import", "url("] {
                 assert!(!page.contains(outside), "{outside}");
@@ -41,6 +45,29 @@ mod tests {
         assert!(page.contains("compared 4 of 5 required activations"));
         let divergence = page.split("First divergence").nth(1).unwrap().split("</section>").next().unwrap();
         assert!(divergence.contains("[12, 12, 64]") && !divergence.contains("max abs"), "{divergence}");
+    }
+
+    #[test]
+    fn budgets_stand_side_by_side_and_what_breaks_one_is_told() {
+        let page = html(&fixtures::failing_on_budget()).unwrap();
+        let budgets = page.split("Rounding budgets").nth(1).unwrap().split("</div>").next().unwrap();
+        assert!(budgets.contains("13.1×") && budgets.contains("20.0 %"), "{budgets}");
+        let divergence = page.split("First divergence").nth(1).unwrap().split("</section>").next().unwrap();
+        for word in ["13.1× of the rounding budget used", "[0, 0, 5], budget", "inputs"] {
+            assert!(divergence.contains(word), "{word} in {divergence}");
+        }
+        assert!(
+            html(&fixtures::failing_on_systematic()).unwrap().contains("output uniformly × (1 +2.00e-6)")
+        );
+        assert!(html(&fixtures::failing_on_chain()).unwrap().contains("5.00× of the 4.50e-9"));
+    }
+
+    #[test]
+    fn the_growth_of_the_error_is_drawn() {
+        let page = html(&fixtures::growing()).unwrap();
+        let plot = page.split("<svg").nth(1).unwrap().split("</svg>").next().unwrap();
+        insta::assert_snapshot!(plot);
+        assert!(!html(&fixtures::passing()).unwrap().contains("<svg"));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use checkpoint_spec::{
-    CheckpointResult, Comparison, ElementRecord, Finding, Incident, Measured, Outcome, PeerFigure, Quorum,
-    RequirementResult, Results, StatisticsRecord,
+    BudgetRecord, CheckpointResult, Comparison, ElementRecord, Finding, Incident, Measured, Outcome,
+    PeerFigure, Quorum, RequirementResult, Results, StatisticsRecord, SystematicRecord,
 };
 use serde_json::{Value, json};
 
@@ -119,6 +119,7 @@ fn activation(comparison: &Comparison) -> Value {
         "verdict": words::comparison(comparison.verdict),
         "reason": comparison.reason.map(words::reason),
         "downstream": comparison.downstream,
+        "chained_allowed": comparison.chained_allowed.map(number),
     });
     let parts = [layout(&comparison.outcome), statistics(comparison.outcome.statistics())];
     if let Value::Object(fields) = &mut activation {
@@ -174,6 +175,28 @@ fn statistics(s: Option<&StatisticsRecord>) -> Value {
         "range": s.and_then(|s| s.range).map(|(low, high)| [number(low), number(high)]),
         "buckets": s.map(|s| &s.buckets),
         "worst": s.map(|s| s.worst.iter().map(element).collect::<Vec<_>>()),
+        "budget": s.and_then(|s| s.budget.as_ref()).map(budget),
+    })
+}
+
+fn budget(budget: &BudgetRecord) -> Value {
+    json!({
+        "used": number(budget.used),
+        "violations": budget.violations,
+        "worst": budget.worst.as_ref().map(element),
+        "systematic": budget.systematic.iter().map(systematic).collect::<Vec<_>>(),
+    })
+}
+
+fn systematic(found: &SystematicRecord) -> Value {
+    json!({
+        "axis": found.axis,
+        "index": found.index,
+        "scale": number(found.scale),
+        "scale_allowed": number(found.scale_allowed),
+        "offset": number(found.offset),
+        "offset_allowed": number(found.offset_allowed),
+        "used": number(found.used),
     })
 }
 
@@ -204,6 +227,7 @@ fn peer(peer: &PeerFigure) -> Value {
         "implementation": text(&peer.implementation),
         "run_max_abs": number(peer.run_max_abs),
         "replay_max_abs": number(peer.replay_max_abs),
+        "budget_used": peer.budget_used.map(number),
     })
 }
 
@@ -286,6 +310,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn budgets_and_what_breaks_them() {
+        let first = |results: &Results| {
+            let activation = first_activation(results, 1);
+            [
+                activation["budget"].clone(),
+                activation["chained_allowed"].clone(),
+                activation["reason"].clone(),
+            ]
+        };
+        assert_snapshot!("budget", first(&fixtures::failing_on_budget()));
+        assert_snapshot!("systematic", first(&fixtures::failing_on_systematic()));
+        assert_snapshot!("chained", first(&fixtures::failing_on_chain()));
+        assert_snapshot!("peer", json(&fixtures::passing(), None, false)["peers"][0]);
+    }
+
     fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
         match value {
             Value::Object(fields) => fields.iter().for_each(|(key, value)| {
@@ -303,7 +343,9 @@ mod tests {
     #[test]
     fn every_field_is_documented() {
         let mut found = std::collections::BTreeSet::new();
-        for results in [fixtures::failing_on_values(), fixtures::incomplete()] {
+        for results in
+            [fixtures::failing_on_values(), fixtures::failing_on_systematic(), fixtures::incomplete()]
+        {
             keys(&json(&results, None, false), &mut found);
         }
         let documentation = include_str!("../README.md");

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod annotations;
+mod bounds;
 mod command;
 mod figures;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod peers;
 mod phrases;
 mod summary;
 mod table;

@@ -2,6 +2,8 @@
 
 use checkpoint_spec::{Comparison, Divergence, Outcome, Results};
 
+use crate::bounds::worst_elements;
+use crate::peers::{BUDGETS, Peers, of_subject, share};
 use crate::text::{lines, plain};
 use crate::{command, figures, phrases, summary, words};
 
@@ -17,6 +19,7 @@ pub fn markdown(results: &Results) -> String {
     divergence(&mut page, results);
     departures(&mut page, results);
     requirements(&mut page, results);
+    budgets(&mut page, results);
     peers(&mut page, results);
     remarks(&mut page, results);
     page += &format!("\n---\n\n{}\n", phrases::STATEMENT);
@@ -46,8 +49,9 @@ fn header(page: &mut String, results: &Results) {
 }
 
 fn checkpoints(page: &mut String, results: &Results) {
-    *page += "\n| | checkpoint | verdict | compared | worst error | of ceiling | ties | where |\n";
-    *page += "|---|---|---|---:|---:|---:|---:|---|\n";
+    *page +=
+        "\n| | checkpoint | verdict | compared | worst error | of ceiling | of budget | ties | where |\n";
+    *page += "|---|---|---|---:|---:|---:|---:|---:|---|\n";
     for checkpoint in &results.checkpoints {
         let worst = summary::worst(&checkpoint.comparisons);
         let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
@@ -61,6 +65,7 @@ fn checkpoints(page: &mut String, results: &Results) {
                 format!("{} of {}", counts[0], counts[1]),
                 error,
                 used,
+                share(of_subject(results, &checkpoint.id)),
                 counts[2].clone(),
                 worst.map(|worst| cell(&phrases::place(worst))).unwrap_or_default(),
             ],
@@ -73,9 +78,12 @@ fn divergence(page: &mut String, results: &Results) {
     let reason = divergent.divergence.reason;
     *page += &format!("\n## First divergence\n\n{}: ", code(&phrases::divergence_place(&divergent)));
     *page += &format!("{} ({}).\n", words::meaning(reason), words::reason(reason));
+    if let Some(inputs) = phrases::divergence_inputs(divergent.divergence) {
+        *page += &format!("\nInputs: {inputs}.\n");
+    }
     for comparison in &divergent.comparisons {
         *page += &format!("\n- {}: {}\n", code(&comparison.reference), code(&phrases::outcome(comparison)));
-        worst_elements(page, comparison);
+        details(page, comparison);
     }
     for finding in divergent.findings.iter().take(FEW) {
         *page += &format!("- {}\n", code(&finding.message));
@@ -85,13 +93,13 @@ fn divergence(page: &mut String, results: &Results) {
     *page += &format!("\nReproduce:\n\n{}", block(&command));
 }
 
-fn worst_elements(page: &mut String, comparison: &Comparison) {
+fn details(page: &mut String, comparison: &Comparison) {
     let Outcome::Compared { shape, statistics } = &comparison.outcome else { return };
     *page += &format!("\n  Shape {}, {}.\n", code(&shape.to_string()), phrases::errors(statistics));
     *page += "\n  | worst at | actual | expected | error | allowed |\n  |---|---:|---:|---:|---:|\n";
-    for element in &statistics.worst {
+    for element in worst_elements(statistics) {
         *page += "  ";
-        row(page, &phrases::element(element));
+        row(page, &element);
     }
     page.push('\n');
 }
@@ -131,6 +139,22 @@ fn requirements(page: &mut String, results: &Results) {
                 *page += &format!("  - {}\n", code(&line));
             }
         }
+    }
+}
+
+fn budgets(page: &mut String, results: &Results) {
+    let peers = Peers::new(results);
+    if !peers.have_budgets() {
+        return;
+    }
+    let names = peers.names();
+    *page += &format!("\n## Rounding budgets\n\n{}\n\n", BUDGETS);
+    let heads: Vec<String> = names.iter().map(|name| cell(name)).collect();
+    *page += &format!("| | checkpoint | {} |\n|---|---|{}\n", heads.join(" | "), "---:|".repeat(names.len()));
+    for checkpoint in &results.checkpoints {
+        let shares = peers.budgets(&checkpoint.id).into_iter().map(share);
+        let at = [cell(&checkpoint.id), cell(&checkpoint.name)];
+        row(page, &at.into_iter().chain(shares).collect::<Vec<_>>());
     }
 }
 
@@ -215,6 +239,13 @@ mod tests {
     fn failures() {
         insta::assert_snapshot!("shape", markdown(&fixtures::failing_on_shape()));
         insta::assert_snapshot!("values", markdown(&fixtures::failing_on_values()));
+    }
+
+    #[test]
+    fn budgets_and_what_breaks_them() {
+        insta::assert_snapshot!("budget", markdown(&fixtures::failing_on_budget()));
+        insta::assert_snapshot!("systematic", markdown(&fixtures::failing_on_systematic()));
+        insta::assert_snapshot!("chained", markdown(&fixtures::failing_on_chain()));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use checkpoint_spec::{
     Comparison, Divergence, ElementRecord, Incident, Mode, Outcome, Results, StatisticsRecord,
 };
 
+use crate::bounds::bounds;
 use crate::summary::{Divergent, Totals, totals};
 use crate::text::plain;
 use crate::{figures, words};
@@ -34,7 +35,7 @@ pub(crate) fn place(comparison: &Comparison) -> String {
 /// One line that says what came of a comparison.
 pub(crate) fn outcome(comparison: &Comparison) -> String {
     let line = match &comparison.outcome {
-        Outcome::Compared { statistics, .. } => numbers(statistics),
+        Outcome::Compared { statistics, .. } => numbers(comparison, statistics),
         Outcome::ShapeMismatch { expected, found, side } => {
             format!("shape {found} in {side}, {expected} required; no value was compared")
         }
@@ -47,7 +48,7 @@ pub(crate) fn outcome(comparison: &Comparison) -> String {
     plain(&line)
 }
 
-fn numbers(s: &StatisticsRecord) -> String {
+fn numbers(comparison: &Comparison, s: &StatisticsRecord) -> String {
     let mut line = format!(
         "max abs {}, {} of the allowed error, {} of {} elements out of bound",
         figures::error(s.max_abs.0),
@@ -57,6 +58,10 @@ fn numbers(s: &StatisticsRecord) -> String {
     );
     if let Some(found) = non_finite(s) {
         line += &format!("; {found}");
+    }
+    // A bound that holds says little in one line, save for the budget: how much of it is used tells how good a port is.
+    for bound in bounds(comparison).iter().filter(|bound| bound.broken || bound.label == "budget") {
+        line += &format!("; {}: {}", bound.label, bound.text);
     }
     line
 }
@@ -102,6 +107,13 @@ pub(crate) fn divergence_place(divergent: &Divergent<'_>) -> String {
     let name = divergent.checkpoint.map(|c| format!(" {}", c.name)).unwrap_or_default();
     let step = step.map(|step| format!("step {step} of ")).unwrap_or_default();
     plain(&format!("{checkpoint}{name}, {activation}, {step}case {case}, {}", words::mode(*mode)))
+}
+
+/// What a divergence in isolation shows: it is the first whose inputs agree.
+pub(crate) fn divergence_inputs(divergence: &Divergence) -> Option<&'static str> {
+    (divergence.mode == Mode::Replay).then_some(
+        "the reference's own, bit for bit: the first place where inputs agree and the output does not",
+    )
 }
 
 /// `58 of 60 hold; 1 not exercised by these cases, 1 not applicable`.
@@ -159,8 +171,8 @@ pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
     }
 }
 
-/// A line per checkpoint that has figures: its id, and how each implementation fares against the oracle.
-pub(crate) fn peers(results: &Results) -> Vec<(&str, String)> {
+/// A line per checkpoint that has figures: how each implementation fares against the oracle.
+pub(crate) fn peers(results: &Results) -> Vec<String> {
     let mut lines: Vec<(&str, String)> = Vec::new();
     for peer in &results.peers {
         let (run, replay) = (figures::error(peer.run_max_abs.0), figures::error(peer.replay_max_abs.0));
@@ -178,7 +190,7 @@ pub(crate) fn peers(results: &Results) -> Vec<(&str, String)> {
             }
         }
     }
-    lines
+    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 /// One line about the quorum.

@@ -2,8 +2,8 @@
 
 use capture::TensorName;
 use checkpoint_spec::{
-    CheckpointResult, Comparison, ComparisonVerdict, Divergence, Finding, Mode, RequirementResult, Results,
-    Verdict,
+    CheckpointResult, Comparison, ComparisonVerdict, Divergence, Finding, Measured, Mode, Reason,
+    RequirementResult, Results, Verdict,
 };
 
 /// Sums over all checkpoints.
@@ -59,13 +59,18 @@ pub(crate) fn totals(results: &Results) -> Totals {
 /// by share of the allowed error. The first in order wins among equals.
 pub(crate) fn worst<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>) -> Option<&'a Comparison> {
     let mut worst: Option<(&Comparison, (u8, f64))> = None;
-    for comparison in comparisons {
+    for comparison in comparisons.into_iter().filter(|comparison| !is_waived(comparison)) {
         let key = badness(comparison);
         if worst.is_none_or(|(_, (rank, used))| key.0 > rank || (key.0 == rank && key.1 > used)) {
             worst = Some((comparison, key));
         }
     }
     worst.map(|(comparison, _)| comparison)
+}
+
+/// A pass with a reason that is no tie: a digest of weights that the subject was given by choice. It is a note.
+fn is_waived(comparison: &Comparison) -> bool {
+    comparison.verdict == ComparisonVerdict::Pass && comparison.reason == Some(Reason::Exact)
 }
 
 fn badness(comparison: &Comparison) -> (u8, f64) {
@@ -135,6 +140,13 @@ impl<'a> Group<'a> {
     pub(crate) fn worst(&self, mode: Mode) -> Option<&'a Comparison> {
         worst(self.comparisons.iter().copied().filter(|c| c.mode == mode))
     }
+
+    /// The largest share of a rounding budget that is used.
+    pub(crate) fn budget_used(&self) -> Option<Measured> {
+        let statistics = self.comparisons.iter().filter_map(|c| c.outcome.statistics());
+        let used = statistics.filter_map(|s| s.budget.as_ref()).map(|budget| budget.used);
+        used.reduce(Measured::or_worse)
+    }
 }
 
 /// The exit code that a run ends with. `strict` makes reservations non-conforming.
@@ -195,12 +207,6 @@ pub(crate) fn departures<'a>(results: &Results, checkpoint: &'a CheckpointResult
         checkpoint.comparisons.iter().filter(|c| c.verdict != ComparisonVerdict::Pass && !shown(c)).collect();
     departures.sort_by_key(|c| c.downstream);
     departures
-}
-
-/// The checkpoint whose figures tell most in one line: the logits, or else the last that has figures.
-pub(crate) fn telling_peers(results: &Results) -> Option<&str> {
-    let ids = || results.peers.iter().map(|peer| peer.checkpoint.as_str());
-    ids().find(|&id| id == "08").or_else(|| ids().next_back())
 }
 
 #[cfg(test)]

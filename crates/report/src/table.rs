@@ -29,18 +29,40 @@ impl Cell {
 /// The lines of a table, two spaces between columns. Where it is wider than `width`, the cells of column `elastic`
 /// are shortened, down to twelve columns; escape sequences only with `colour`.
 pub(crate) fn render(rows: &[Vec<Cell>], elastic: usize, width: usize, colour: bool) -> Vec<String> {
+    let widths = widths(rows, elastic, width);
+    rows.iter().map(|row| line(row, &widths, colour)).collect()
+}
+
+/// The columns that [`render`] gives to each column of a table.
+pub(crate) fn widths(rows: &[Vec<Cell>], elastic: usize, width: usize) -> Vec<usize> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths: Vec<usize> = (0..count)
         .map(|column| {
             rows.iter().filter_map(|row| row.get(column)).map(|c| columns(&c.text)).max().unwrap_or(0)
         })
         .collect();
-    let total = widths.iter().sum::<usize>() + 2 * count.saturating_sub(1);
+    let surplus = total(&widths).saturating_sub(width);
     if let Some(column) = widths.get_mut(elastic) {
         let least = 12.min(*column);
-        *column = column.saturating_sub(total.saturating_sub(width)).max(least);
+        *column = column.saturating_sub(surplus).max(least);
     }
-    rows.iter().map(|row| line(row, &widths, colour)).collect()
+    widths
+}
+
+/// The columns of a whole table.
+pub(crate) fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+}
+
+/// A line above a table that says what some columns from one on are about.
+pub(crate) fn captions(widths: &[usize], captions: &[(usize, &str)]) -> String {
+    let mut line = String::new();
+    for &(column, caption) in captions {
+        let start = widths.iter().take(column).map(|width| width + 2).sum::<usize>();
+        line += &" ".repeat(start.saturating_sub(columns(&line)));
+        line += caption;
+    }
+    line
 }
 
 fn line(row: &[Cell], widths: &[usize], colour: bool) -> String {
@@ -72,6 +94,13 @@ mod tests {
     fn columns_align_and_the_elastic_one_gives_way() {
         assert_eq!(render(&rows(), 0, 80, false)[0], "name                             n");
         assert_eq!(render(&rows(), 0, 20, false), ["name               n", "a long…s way  12,345"]);
+    }
+
+    #[test]
+    fn captions_stand_over_their_columns() {
+        let widths = widths(&rows(), 0, 20);
+        assert_eq!((widths.as_slice(), total(&widths)), ([12, 6].as_slice(), 20));
+        assert_eq!(captions(&widths, &[(0, "what"), (1, "how many")]), "what          how many");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What a person sees on the terminal.
 
+mod checkpoints;
 mod divergence;
 
 use anstyle::{AnsiColor, Style};
-use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, Mode, Results, Verdict};
+use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, Results, Verdict};
 
 use crate::summary;
 use crate::table::{self, Cell};
@@ -27,7 +28,7 @@ pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub fn terminal(results: &Results, presentation: &Presentation) -> String {
     let mut page = Page { text: String::new(), presentation };
     header(&mut page, results);
-    checkpoints(&mut page, results);
+    checkpoints::write(&mut page, results);
     divergence::write(&mut page, results);
     departures(&mut page, results);
     requirements(&mut page, results);
@@ -99,70 +100,11 @@ fn header(page: &mut Page<'_>, results: &Results) {
     if let Some(finding) = &results.quorum.disagreement {
         page.entry("", RED, &plain(&format!("{} {}: {}", finding.case, finding.tensor, finding.message)));
     }
-    peers(page, results);
-}
-
-/// The last checkpoint that has figures; all of them when more is asked for.
-fn peers(page: &mut Page<'_>, results: &Results) {
-    let mut label = "peers";
-    for (checkpoint, line) in phrases::peers(results) {
-        if page.presentation.verbose || Some(checkpoint) == summary::telling_peers(results) {
-            page.entry(label, Style::new(), &line);
-            label = "";
-        }
-    }
-}
-
-fn checkpoints(page: &mut Page<'_>, results: &Results) {
-    page.blank();
-    let heads = ["", "checkpoint", "verdict", "compared", "worst error", "of ceiling", "ties", "where"];
-    let mut rows = vec![heads.map(|head| Cell::left(head).style(DIM)).to_vec()];
-    rows.extend(results.checkpoints.iter().map(row));
-    page.table(&rows, 7, "");
     if page.presentation.verbose {
-        for checkpoint in &results.checkpoints {
-            page.heading(&plain(&format!("{} {}: {}", checkpoint.id, checkpoint.name, checkpoint.title)));
-            kinds(page, checkpoint);
+        for (position, line) in phrases::peers(results).iter().enumerate() {
+            page.entry(if position == 0 { "peers" } else { "" }, Style::new(), line);
         }
     }
-}
-
-fn row(checkpoint: &CheckpointResult) -> Vec<Cell> {
-    let worst = summary::worst(&checkpoint.comparisons);
-    let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
-    let compared =
-        format!("{} of {}", figures::count(checkpoint.compared), figures::count(checkpoint.required));
-    let complete = checkpoint.compared == checkpoint.required && checkpoint.required > 0;
-    vec![
-        Cell::left(plain(&checkpoint.id)).style(DIM),
-        Cell::left(plain(&checkpoint.name)),
-        Cell::left(words::verdict(checkpoint.verdict)).style(colour(checkpoint.verdict)),
-        Cell::right(compared).style(if complete { Style::new() } else { YELLOW }),
-        Cell::right(error),
-        Cell::right(used),
-        Cell::right(figures::count(checkpoint.ties)).style(if checkpoint.ties > 0 { YELLOW } else { DIM }),
-        Cell::left(worst.map(phrases::place).unwrap_or_default()).style(DIM),
-    ]
-}
-
-fn kinds(page: &mut Page<'_>, checkpoint: &CheckpointResult) {
-    let heads = ["activation", "verdict", "compared", "run", "replay", "of ceiling", "where"];
-    let mut rows = vec![heads.map(|head| Cell::left(head).style(DIM)).to_vec()];
-    for group in summary::groups(checkpoint, false) {
-        let figure = |mode| group.worst(mode).map(|c| phrases::worst_figures(c).0).unwrap_or_default();
-        let worst = summary::worst(group.comparisons.iter().copied());
-        let listed = group.comparisons.len() as u64;
-        rows.push(vec![
-            Cell::left(plain(&group.kind)),
-            Cell::left(words::comparison(group.verdict())).style(comparison_colour(group.verdict())),
-            Cell::right(format!("{} of {}", figures::count(group.compared() as u64), figures::count(listed))),
-            Cell::right(figure(Mode::Run)),
-            Cell::right(figure(Mode::Replay)),
-            Cell::right(worst.map(|c| phrases::worst_figures(c).1).unwrap_or_default()),
-            Cell::left(worst.map(phrases::place).unwrap_or_default()).style(DIM),
-        ]);
-    }
-    page.table(&rows, 6, "  ");
 }
 
 /// What else is not a pass. Consequences are only counted, and so are checkpoints after the first few, unless more is

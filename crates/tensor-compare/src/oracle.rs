@@ -17,10 +17,15 @@ use crate::{
 pub struct RoundingBudget {
     /// The rounding unit `u` of the format computed in: 2⁻²⁴ for f32.
     pub unit: f64,
-    /// `c`: how many standard errors a correct implementation may be off, from the false-alarm probability.
+    /// `c = √(2·ln(2N/p)/3)` for N elements and a false-alarm probability p: how many rounding units a sum of
+    /// independent rounding errors may be off. In standard errors, those of an error within ±u being `u/√3`, it is
+    /// `√3·c`.
     pub confidence: f64,
     /// Where systematic error is looked for.
     pub slices: Vec<Slice>,
+    /// Whether the elements of a row (of the last axis) share an error, as those of LayerNorm do that of their mean and
+    /// variance: systematic error then averages out over rows only.
+    pub shared_rows: bool,
 }
 
 /// What comparison with the oracle finds.

@@ -4,18 +4,18 @@
 //! oracle's value (scale) and on a constant (offset), `e ≈ s·y + o`, each element weighted by `1/M²`, its budget.
 //! A correct implementation has a scale of about 0: what remains are constants that are rounded once and used
 //! everywhere (`1/√d`, `√(2/π)`), and elementary functions that round one way, each within about one unit. Hence
-//! the allowance of `2u`; to it come `c` standard errors of the estimate, which make slices of few elements safe.
+//! the allowance of `2u`; to it comes what chance may do to the estimate (`regression`), and, where the elements
+//! of a row share an error, what few rows leave of it (`shared`).
 
 use serde::{Deserialize, Serialize};
 
 use crate::{RoundingBudget, Shape};
 
-/// The allowance for scale, in rounding units: one for a shared constant, one for an elementary function.
-const ALLOWANCE: f64 = 2.0;
-/// Elements below which two coefficients and a residual cannot be told apart.
-const FEWEST: u64 = 3;
-/// Below this share of independent variation the values count as constant, and only a scale is estimated.
-const CONSTANT: f64 = 1e-9;
+mod regression;
+mod shared;
+
+use regression::{Estimate, Line, Means, Spread};
+use shared::SharedError;
 
 /// Over what a regression runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub struct Systematic {
 }
 
 /// The worst index of each slice. A slice without enough elements, or whose errors are all 0, gives nothing.
+///
+/// Sums are taken in the order of the elements: no thread has a say in the result.
 pub(crate) fn systematic(
     budget: &RoundingBudget,
     shape: &Shape,
@@ -54,77 +56,39 @@ pub(crate) fn systematic(
     oracle: &[f64],
     magnitude: &[f64],
 ) -> Vec<Systematic> {
-    let worst = |&slice: &Slice| {
-        let sums = sums(slice, shape, actual, oracle, magnitude);
-        let one = |(index, sums): (usize, &Sums)| {
-            let index = matches!(slice, Slice::Axis(_)).then_some(index);
-            sums.solve(budget).map(|fit| fit.judged(slice, index))
-        };
-        sums.iter().enumerate().filter_map(one).reduce(|a, b| if b.used <= a.used { a } else { b })
+    let elements = Elements { actual, oracle, magnitude };
+    budget.slices.iter().filter_map(|&slice| worst(budget, shape, &elements, slice)).collect()
+}
+
+fn worst(
+    budget: &RoundingBudget,
+    shape: &Shape,
+    elements: &Elements<'_>,
+    slice: Slice,
+) -> Option<Systematic> {
+    let layout = Layout::of(slice, shape)?;
+    let mut means = vec![Means::default(); layout.indices];
+    elements.visit(layout, &mut means, Means::add);
+    let mut spreads: Vec<Spread> = means.iter().map(Spread::around).collect();
+    elements.visit(layout, &mut spreads, Spread::add);
+    let mut lines: Vec<Option<Line>> =
+        means.iter().zip(&spreads).map(|(means, spread)| Line::through(means, spread, budget.unit)).collect();
+    elements.visit(layout, &mut lines, |line, point| {
+        if let Some(line) = line {
+            line.add_residual(point);
+        }
+    });
+    let row = shape.dimensions().last().copied().unwrap_or(1);
+    let shared = if budget.shared_rows { shared::of_rows(elements, layout, row, &lines) } else { Vec::new() };
+    let judged = |(index, line): (usize, &Option<Line>)| {
+        let shared = shared.get(index).copied().unwrap_or(SharedError::NONE);
+        let estimate = line.as_ref()?.estimate(budget, shared);
+        Some(estimate.judged(slice, matches!(slice, Slice::Axis(_)).then_some(index)))
     };
-    budget.slices.iter().filter_map(worst).collect()
+    lines.iter().enumerate().filter_map(judged).reduce(|a, b| if b.used <= a.used { a } else { b })
 }
 
-/// Weighted sums over the elements of one index.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    elements: u64,
-    weight: f64,
-    y: f64,
-    yy: f64,
-    e: f64,
-    ye: f64,
-    ee: f64,
-}
-
-impl Sums {
-    fn add(&mut self, y: f64, e: f64, weight: f64) {
-        self.elements += 1;
-        self.weight += weight;
-        self.y += weight * y;
-        self.yy += weight * y * y;
-        self.e += weight * e;
-        self.ye += weight * y * e;
-        self.ee += weight * e * e;
-    }
-
-    fn solve(&self, budget: &RoundingBudget) -> Option<Fit> {
-        let variation = self.weight * self.yy - self.y * self.y;
-        let something_to_fit = self.elements >= FEWEST && self.yy > 0.0 && self.ee > 0.0;
-        if !something_to_fit {
-            return None;
-        }
-        let degrees = (self.elements - 2) as f64;
-        let (scale, offset, scale_variance, offset_variance);
-        if variation > CONSTANT * self.weight * self.yy {
-            scale = (self.weight * self.ye - self.y * self.e) / variation;
-            offset = (self.yy * self.e - self.y * self.ye) / variation;
-            (scale_variance, offset_variance) = (self.weight / variation, self.yy / variation);
-        } else {
-            (scale, offset) = (self.ye / self.yy, 0.0);
-            (scale_variance, offset_variance) = (1.0 / self.yy, 0.0);
-        }
-        // Rounding of the sums may leave a residual just below 0.
-        let residual = (self.ee - scale * self.ye - offset * self.e).max(0.0) / degrees;
-        let typical = (self.yy / self.weight).sqrt();
-        let allowance = ALLOWANCE * budget.unit;
-        Some(Fit {
-            scale,
-            scale_allowed: allowance + budget.confidence * (residual * scale_variance).sqrt(),
-            offset,
-            offset_allowed: allowance * typical + budget.confidence * (residual * offset_variance).sqrt(),
-        })
-    }
-}
-
-struct Fit {
-    scale: f64,
-    scale_allowed: f64,
-    offset: f64,
-    offset_allowed: f64,
-}
-
-impl Fit {
+impl Estimate {
     fn judged(self, slice: Slice, index: Option<usize>) -> Systematic {
         let Self { scale, scale_allowed, offset, offset_allowed } = self;
         let (by_scale, by_offset) = (scale.abs() / scale_allowed, offset.abs() / offset_allowed);
@@ -133,26 +97,80 @@ impl Fit {
     }
 }
 
-/// One set of sums per index of the slice. Elements that are not finite, or to which nothing is allowed, are left
-/// to the bound on the worst element.
-fn sums(slice: Slice, shape: &Shape, actual: &[f64], oracle: &[f64], magnitude: &[f64]) -> Vec<Sums> {
-    let (indices, inner) = match slice {
-        Slice::Tensor => (1, shape.elements().max(1)),
-        Slice::Axis(axis) => {
-            let dimensions = shape.dimensions();
-            let Some(&indices) = dimensions.get(axis) else { return Vec::new() };
-            (indices, dimensions[axis + 1..].iter().product::<usize>().max(1))
+/// Where the elements of one index lie: in runs, one index after the other, over and over.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    indices: usize,
+    /// Elements in a row that belong to the same index; not 0.
+    run: usize,
+}
+
+impl Layout {
+    /// None if the tensor has no elements or not that axis.
+    fn of(slice: Slice, shape: &Shape) -> Option<Self> {
+        if shape.elements() == 0 {
+            return None;
         }
-    };
-    let mut sums = vec![Sums::default(); indices];
-    for (position, &value) in actual.iter().enumerate() {
-        let (y, bound) = (oracle[position], magnitude[position]);
-        let (error, weight) = (value - y, 1.0 / (bound * bound));
-        if error.is_finite() && y.is_finite() && bound > 0.0 && weight.is_finite() {
-            sums[position / inner % indices].add(y, error, weight);
+        match slice {
+            Slice::Tensor => Some(Self { indices: 1, run: shape.elements() }),
+            Slice::Axis(axis) => {
+                let dimensions = shape.dimensions();
+                let &indices = dimensions.get(axis)?;
+                Some(Self { indices, run: dimensions[axis + 1..].iter().product() })
+            }
         }
     }
-    sums
+}
+
+/// The tensors of one comparison, of the same length.
+struct Elements<'a> {
+    actual: &'a [f64],
+    oracle: &'a [f64],
+    magnitude: &'a [f64],
+}
+
+/// An element that takes part in the regression.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    y: f64,
+    error: f64,
+    /// `M`.
+    bound: f64,
+    /// `1/M²`.
+    weight: f64,
+}
+
+impl Point {
+    /// Elements that are not finite, or to which nothing is allowed, are left to the bound on the worst element.
+    #[inline]
+    fn new(actual: f64, y: f64, bound: f64) -> Option<Self> {
+        let (error, weight) = (actual - y, 1.0 / (bound * bound));
+        let usable = error.is_finite() && bound > 0.0 && weight > 0.0 && weight < f64::INFINITY;
+        usable.then_some(Self { y, error, bound, weight })
+    }
+}
+
+impl Elements<'_> {
+    /// Adds every element to the state of its index, in order.
+    #[inline]
+    fn visit<S>(&self, layout: Layout, states: &mut [S], mut add: impl FnMut(&mut S, Point)) {
+        let mut index = 0;
+        for points in self.runs(layout.run) {
+            let state = &mut states[index];
+            points.for_each(|point| add(state, point));
+            index = if index + 1 == layout.indices { 0 } else { index + 1 };
+        }
+    }
+
+    /// The elements in runs of one length.
+    #[inline]
+    fn runs(&self, length: usize) -> impl Iterator<Item = impl Iterator<Item = Point>> {
+        let rest = self.oracle.chunks_exact(length).zip(self.magnitude.chunks_exact(length));
+        self.actual.chunks_exact(length).zip(rest).map(|(actual, (oracle, magnitude))| {
+            let rest = oracle.iter().zip(magnitude);
+            actual.iter().zip(rest).filter_map(|(&actual, (&y, &bound))| Point::new(actual, y, bound))
+        })
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub struct Setting<'a> {
     pub architecture: &'a Architecture,
     /// What the registry knows of the subject.
     pub traits: Traits,
+    /// `c` of the rounding budgets; see [`crate::confidence`].
+    pub confidence: f64,
     /// The subject: `rust@f32`.
     pub subject: &'a str,
 }

@@ -1,11 +1,19 @@
 //! Every f32 reference measured as if it were the subject.
 
-use capture::Precision;
+use std::collections::BTreeMap;
 
-use super::{CaseEvidence, Setting, against_oracle, fetch, fetch_f64, replay_outcome};
+use capture::{Precision, TensorName};
+
+use super::measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, replayed};
+use super::{CaseEvidence, Observation, Setting};
+use crate::Measured;
+use crate::budget::UNIT_F32;
 use crate::plan::Required;
 use crate::results::{Mode, Outcome};
-use crate::spec::Rule;
+
+/// How many times the worst f32 reference's root mean square error a chained run may have. Errors made in another
+/// order of summation differ by a small factor; a bug upstream is off by orders of magnitude.
+const CHAINED_FACTOR: f64 = 3.0;
 
 /// One activation of one f32 reference against the oracle.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,27 +44,47 @@ pub(super) fn observe(
             let (implementation, required) = (implementation.clone(), required.clone());
             observations.push(PeerObservation { implementation, required, mode, outcome });
         };
-        let rule = |r: &Required| &setting.specs.specs[r.spec].activations[r.activation].rule;
+        let activation = |r: &Required| &setting.specs.specs[r.spec].activations[r.activation];
         for required in run {
-            let Rule::Classic { tolerance, .. } = rule(required) else { continue };
-            let outcome = fetch(reference.f32.run, &implementation, required).and_then(|actual| {
+            let Some(tolerance) = activation(required).rule.chained_tolerance() else { continue };
+            let measure = || {
+                let actual = fetch(reference.f32.run, &implementation, required)?;
                 let expected = fetch_f64(oracle.f64.run, &oracle_side, required)?;
-                against_oracle(&actual, &expected, *tolerance, &oracle_side)
-            });
-            push(required, Mode::Run, outcome.unwrap_or_else(|outcome| outcome));
+                against_oracle(&actual, &expected, tolerance, None, &oracle_side)
+            };
+            push(required, Mode::Run, measure().into_outcome());
         }
+        let subject = Side { source: reference.f32.replay, name: &implementation };
+        let judge = Side { source: oracle.f64.replay, name: &oracle_side };
         for required in replay.iter().filter(|required| required.dtype.is_float()) {
-            let rule = rule(required);
-            let outcome = replay_outcome(
-                rule,
-                required,
-                reference.f32.replay,
-                &implementation,
-                oracle.f64.replay,
-                &oracle_side,
-            );
+            let outcome = replayed(activation(required), required, setting.confidence, subject, judge);
             push(required, Mode::Replay, outcome);
         }
     }
     observations
+}
+
+/// Bounds the chained error of the subject by that of its peers: three times the worst root mean square error, and
+/// one rounding unit of the largest value, which an exact peer cannot take away. Without a peer there is no bound.
+pub(super) fn bound_chained_errors(
+    setting: &Setting<'_>,
+    evidence: &CaseEvidence<'_>,
+    peers: &[PeerObservation],
+    observations: &mut [Observation],
+) {
+    let Some(oracle) = evidence.oracle().map(|oracle| oracle.at(Precision::F64)) else { return };
+    let mut worst: BTreeMap<&TensorName, f64> = BTreeMap::new();
+    for peer in peers.iter().filter(|peer| peer.mode == Mode::Run && peer.implementation != setting.subject) {
+        if let Some(statistics) = peer.outcome.statistics() {
+            let entry = worst.entry(&peer.required.name).or_insert(0.0);
+            // A peer that is not finite raises no bound.
+            *entry = if statistics.rmse.0 > *entry { statistics.rmse.0 } else { *entry };
+        }
+    }
+    for observation in observations.iter_mut().filter(|o| o.mode == Mode::Run && o.reference == oracle) {
+        let Some(worst) = worst.get(&observation.required.name) else { continue };
+        let Some(statistics) = observation.outcome.float_statistics() else { continue };
+        let largest = statistics.range.map_or(0.0, |(least, most)| least.0.abs().max(most.0.abs()));
+        observation.chained_allowed = Some(Measured(CHAINED_FACTOR * worst + UNIT_F32 * largest));
+    }
 }

@@ -3,7 +3,8 @@
 use capture::{Precision, Tensor, TensorName};
 use tensor_compare::{Criterion, MatchedPair, Tolerance, compare};
 
-use super::{CaseEvidence, Setting, compared, fetch_f64, mismatch_outcome};
+use super::measure::{compared, fetch_f64, mismatch_outcome};
+use super::{CaseEvidence, Setting};
 use crate::plan::{Traits, required};
 use crate::results::{Mode, Outcome};
 use crate::spec::SpecError;
@@ -62,7 +63,7 @@ fn agreement(actual: &Tensor, expected: &Tensor) -> Outcome {
     let criterion =
         if expected.dtype().is_float() { scaled_tolerance(expected) } else { Criterion::BitExact };
     match MatchedPair::new(actual.view(), expected.view()) {
-        Ok(pair) => compared(actual, &compare(pair, criterion), 0),
+        Ok(pair) => compared(actual, &compare(pair, criterion), 0, None),
         Err(mismatch) => mismatch_outcome(mismatch, "reference"),
     }
 }

@@ -3,7 +3,8 @@
 use capture::{Precision, Tensor, TensorName};
 use tensor_compare::{Criterion, MatchedPair, compare};
 
-use super::{CaseEvidence, compared, last_step, mismatch_outcome};
+use super::measure::{compared, mismatch_outcome};
+use super::{CaseEvidence, Setting, last_step};
 use crate::plan::Required;
 use crate::results::Outcome;
 
@@ -17,22 +18,23 @@ pub(super) fn compare_tokens(
     required: &Required,
     actual: &Tensor,
     expected: &Tensor,
+    setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
 ) -> Result<Outcome, Outcome> {
     let pair = MatchedPair::new(actual.view(), expected.view())
         .map_err(|mismatch| mismatch_outcome(mismatch, "subject"))?;
     let mut statistics = compare(pair, Criterion::BitExact);
     if statistics.violations == 0 {
-        return Ok(compared(actual, &statistics, 0));
+        return Ok(compared(actual, &statistics, 0, None));
     }
     let unreadable = |error: tensor_compare::TensorError| Outcome::Unreadable { problem: error.to_string() };
     let (actual_ids, expected_ids) =
         (actual.view().to_i64().map_err(unreadable)?, expected.view().to_i64().map_err(unreadable)?);
-    let judge = TieJudge::new(required, evidence)?;
+    let judge = TieJudge::new(required, setting, evidence)?;
     let flips = actual_ids.iter().zip(&expected_ids).enumerate().filter(|(_, (a, e))| a != e);
     let ties = flips.filter(|&(position, (&a, &e))| judge.is_tie(position, a, e)).count() as u64;
     statistics.violations = statistics.violations.saturating_sub(ties);
-    Ok(compared(actual, &statistics, ties))
+    Ok(compared(actual, &statistics, ties, None))
 }
 
 /// The oracle's logits from which the tokens were taken, and the error that f32 makes in them.
@@ -43,7 +45,7 @@ struct TieJudge {
 }
 
 impl TieJudge {
-    fn new(required: &Required, evidence: &CaseEvidence<'_>) -> Result<Self, Outcome> {
+    fn new(required: &Required, setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Self, Outcome> {
         let oracle = evidence.oracle().ok_or(Outcome::Missing { side: "oracle".to_owned() })?;
         let logits_name = match required.name.step {
             Some(step) => TensorName::of_step(step, "logits.last"),
@@ -55,7 +57,7 @@ impl TieJudge {
         let source = oracle.f64.run.ok_or_else(missing)?;
         let logits = source.tensor(&logits_name).map_err(unreadable)?.ok_or_else(missing)?;
         let vocabulary = logits.shape().dimensions().last().copied().unwrap_or(1).max(1);
-        Ok(Self { logits: logits.view().to_f64_lossy(), vocabulary, error: peer_error(evidence) })
+        Ok(Self { logits: logits.view().to_f64_lossy(), vocabulary, error: peer_error(setting, evidence) })
     }
 
     fn is_tie(&self, position: usize, actual: i64, expected: i64) -> bool {
@@ -70,9 +72,9 @@ impl TieJudge {
     }
 }
 
-/// The largest error that an f32 reference makes in the logits of the last step; 0 without one, so that no tie is
-/// granted on no evidence.
-fn peer_error(evidence: &CaseEvidence<'_>) -> f64 {
+/// The largest error that an f32 reference other than the subject makes in the logits of the last step; 0 without
+/// one, so that no tie is granted on no evidence, nor by the subject's own error.
+fn peer_error(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> f64 {
     let name = TensorName::of_step(last_step(evidence.case), "logits.last");
     let values = |source: Option<&dyn capture::TensorSource>| {
         source
@@ -80,7 +82,7 @@ fn peer_error(evidence: &CaseEvidence<'_>) -> f64 {
             .map(|tensor| tensor.view().to_f64_lossy())
     };
     let Some(oracle) = evidence.oracle().and_then(|oracle| values(oracle.f64.run)) else { return 0.0 };
-    let errors = evidence.references.iter().filter_map(|reference| values(reference.f32.run)).map(|peer| {
+    let errors = evidence.peers(setting).filter_map(|reference| values(reference.f32.run)).map(|peer| {
         let error = |(a, e): (&f64, &f64)| (a - e).abs();
         if peer.len() == oracle.len() { peer.iter().zip(&oracle).map(error).fold(0.0, f64::max) } else { 0.0 }
     });

@@ -36,8 +36,8 @@ fn the_bundled_cases_are_what_they_say() {
         ("single-token", 1, 1, 1, 4),
         ("paragraph", 1, 48, 1, 16),
         ("batch-of-three", 3, 24, 1, 8),
-        ("decode-from-first", 1, 8, 8, 0),
-        ("prefill-then-decode", 1, 40, 17, 0),
+        ("decode-from-first", 1, 8, 8, 4),
+        ("prefill-then-decode", 1, 40, 17, 4),
         ("batch-decode", 3, 12, 7, 4),
         ("full-context", 1, 256, 1, 1),
     ];

@@ -1,5 +1,6 @@
 //! Each check passes on what a correct subject hands in, and sees its fault.
 
+#[path = "../../tests/support/model.rs"]
 mod model;
 mod scene;
 
@@ -9,6 +10,7 @@ use capture::{Precision, Tensor, TensorName, TensorSource};
 use proptest::prelude::*;
 
 use super::{Check, Examination};
+use crate::Architecture;
 use crate::results::Reason;
 use crate::spec::Kind;
 use scene::{Scene, caught};
@@ -22,6 +24,18 @@ fn the_capture_is_exactly_what_is_required() {
     for required in &scene.plan {
         let tensor = scene.capture.require(&required.name).unwrap();
         assert_eq!(tensor.require_layout(required.dtype, &required.shape), Ok(()), "{}", required.name);
+    }
+}
+
+#[test]
+fn a_replay_fed_with_its_own_run_repeats_it() {
+    let scene = Scene::decode();
+    let replay = model::Implementation::correct(Precision::F32).replay(&scene.case, &scene.capture);
+    assert!(replay.names().iter().any(|name| name.activation == "h.1.mlp.out"));
+    for (name, tensor) in &replay.tensors {
+        let activation = name.activation.trim_start_matches("whole/").to_owned();
+        let chained = TensorName { step: name.step, activation };
+        assert_eq!(tensor, scene.capture.require(&chained).unwrap(), "{name}");
     }
 }
 

@@ -1,30 +1,31 @@
 //! One checkpoint: its comparisons and requirements → one word.
 
 use super::divergence::downstream;
-use super::finding::finding;
+use super::finding::Law;
 use super::{CaseAssay, RunFacts};
-use crate::SpecSet;
 use crate::checks::Check;
 use crate::results::{
-    CheckpointResult, Comparison, ComparisonVerdict, Finding, NotApplicable, Reason, RequirementResult,
-    Reservation, Verdict,
+    CheckpointResult, Comparison, ComparisonVerdict, Finding, NotApplicable, PeerFigure, Reason,
+    RequirementResult, Reservation, Verdict,
 };
 use crate::spec::{Requirement, Spec};
 
 /// How many findings of one requirement are kept.
 const FINDINGS: usize = 5;
+/// The share of a rounding budget above which a pass has a reservation.
+const HALF: f64 = 0.5;
 
 /// Judges the checkpoint at `index` of the specs.
 pub(super) fn judge(
-    specs: &SpecSet,
+    law: Law<'_>,
     index: usize,
     facts: &RunFacts,
     assays: &[CaseAssay],
     required: u64,
     quorum: Verdict,
 ) -> CheckpointResult {
-    let spec = &specs.specs[index];
-    let comparisons = comparisons(specs, index, facts, assays);
+    let spec = &law.specs.specs[index];
+    let comparisons = comparisons(law, index, assays);
     let mut requirements: Vec<RequirementResult> = Vec::new();
     for (position, requirement) in spec.requirements.iter().enumerate() {
         requirements.push(if requirement.check.is_examined() {
@@ -48,21 +49,13 @@ pub(super) fn judge(
     }
 }
 
-fn comparisons(specs: &SpecSet, index: usize, facts: &RunFacts, assays: &[CaseAssay]) -> Vec<Comparison> {
-    let spec = &specs.specs[index];
+fn comparisons(law: Law<'_>, index: usize, assays: &[CaseAssay]) -> Vec<Comparison> {
     let mut comparisons = Vec::new();
     for assay in assays {
-        let downstream = downstream(specs, assay);
+        let downstream = downstream(law, assay);
         let here = assay.observations.iter().zip(downstream).filter(|(o, _)| o.required.spec == index);
         for (observation, downstream) in here {
-            let activation = &spec.activations[observation.required.activation];
-            let (mut verdict, reason) = finding(activation, observation.mode, &observation.outcome);
-            if facts.subject_weights
-                && verdict == ComparisonVerdict::Fail
-                && is_weight_digest(&activation.name)
-            {
-                verdict = ComparisonVerdict::Pass;
-            }
+            let (verdict, reason) = law.finding(observation);
             comparisons.push(Comparison {
                 name: observation.required.name.activation.clone(),
                 layer: observation.required.layer,
@@ -71,6 +64,7 @@ fn comparisons(specs: &SpecSet, index: usize, facts: &RunFacts, assays: &[CaseAs
                 mode: observation.mode,
                 reference: observation.reference.clone(),
                 outcome: observation.outcome.clone(),
+                chained_allowed: observation.chained_allowed,
                 verdict,
                 reason,
                 downstream: downstream && verdict != ComparisonVerdict::Pass,
@@ -78,11 +72,6 @@ fn comparisons(specs: &SpecSet, index: usize, facts: &RunFacts, assays: &[CaseAs
         }
     }
     comparisons
-}
-
-/// A subject with weights of its own has digests of its own: a note, by the user's choice.
-fn is_weight_digest(activation: &str) -> bool {
-    activation.starts_with("weights.")
 }
 
 fn verdict(
@@ -104,7 +93,7 @@ fn verdict(
     } else if required == 0 || compared < required || comparisons.len() as u64 != required {
         // Nothing required is nothing shown: a checkpoint that these cases do not exercise has not passed.
         Verdict::Incomplete
-    } else if requirements_short(requirements) {
+    } else if quorum == Verdict::Incomplete || requirements_short(requirements) {
         Verdict::Incomplete
     } else if comparisons.iter().any(|c| c.downstream) {
         Verdict::Blocked
@@ -140,6 +129,8 @@ fn examined(
         ComparisonVerdict::Pass
     } else if findings.iter().all(|f| f.reason == Reason::Missing) {
         ComparisonVerdict::Missing
+    } else if findings.iter().all(|f| matches!(f.reason, Reason::Missing | Reason::Unreadable)) {
+        ComparisonVerdict::Error
     } else {
         ComparisonVerdict::Fail
     };
@@ -172,11 +163,24 @@ fn agreement(
             case: c.case.clone(),
             tensor: c.tensor_name().to_string(),
             reason: c.reason.unwrap_or(Reason::Unreadable),
-            message: format!("against {}: {}", c.reference, c.outcome),
+            message: message(c),
         })
         .collect();
     let checked = concerned().filter(|c| c.outcome.elements() > 0).count() as u64;
     result(requirement, checked, concerned().count() as u64, verdict, findings)
+}
+
+fn message(comparison: &Comparison) -> String {
+    let chained = match (comparison.reason, comparison.chained_allowed) {
+        (Some(Reason::Chained), Some(allowed)) => {
+            format!(
+                "; in a chained run {:.3e} is allowed, three times what the f32 references make",
+                allowed.0
+            )
+        }
+        _ => String::new(),
+    };
+    format!("against {}: {}{chained}", comparison.reference, comparison.outcome)
 }
 
 fn nothing_unexpected(requirement: &Requirement, assays: &[CaseAssay]) -> RequirementResult {
@@ -212,12 +216,32 @@ fn not_applicable(spec: &Spec, facts: &RunFacts) -> Vec<NotApplicable> {
 }
 
 /// The reservations of the run and those of its checkpoints, each named.
-pub(super) fn reservations(facts: &RunFacts, checkpoints: &[CheckpointResult]) -> Vec<Reservation> {
+pub(super) fn reservations(
+    facts: &RunFacts,
+    checkpoints: &[CheckpointResult],
+    peers: &[PeerFigure],
+) -> Vec<Reservation> {
     let warnings = checkpoints.iter().flat_map(|checkpoint| {
-        checkpoint.requirements.iter().filter(|r| is_warning(r)).map(|requirement| Reservation {
-            checkpoint: Some(checkpoint.id.clone()),
-            message: format!("{}: {}", requirement.id, requirement.findings[0].message),
+        checkpoint.requirements.iter().filter(|r| is_warning(r)).map(|requirement| {
+            let message = format!("{}: {}", requirement.id, requirement.findings[0].message);
+            reservation(&checkpoint.id, message)
         })
     });
-    facts.reservations.iter().cloned().chain(warnings).collect()
+    let subject = facts.subject.to_string();
+    let reported = |figure: &&PeerFigure| checkpoints.iter().any(|c| c.id == figure.checkpoint);
+    let heavy = peers.iter().filter(|figure| figure.implementation == subject).filter(reported).filter_map(
+        |figure| {
+            let used = figure.budget_used?.0;
+            let message = format!(
+                "{:.0} % of a rounding budget is used; a correct port uses less than half",
+                used * 100.0
+            );
+            (used > HALF && used <= 1.0).then(|| reservation(&figure.checkpoint, message))
+        },
+    );
+    facts.reservations.iter().cloned().chain(warnings).chain(heavy).collect()
+}
+
+fn reservation(checkpoint: &str, message: String) -> Reservation {
+    Reservation { checkpoint: Some(checkpoint.to_owned()), message }
 }

@@ -5,39 +5,75 @@ use std::collections::{BTreeMap, BTreeSet};
 use capture::TensorName;
 
 use crate::assay::{CaseAssay, Observation};
-use crate::judge::finding::finding;
+use crate::judge::finding::Law;
 use crate::results::{CheckpointResult, ComparisonVerdict, Divergence, Mode};
-use crate::{SpecSet, spec::ActivationSpec};
+
+/// How the names of composites begin.
+const COMPOSITE: &str = "whole/";
 
 /// For each observation of a case, whether one of its inputs, however far up, diverged in the chained run. A
-/// replayed activation had the reference's inputs, so nothing is upstream of it.
-pub(super) fn downstream(specs: &SpecSet, assay: &CaseAssay) -> Vec<bool> {
+/// replayed activation had the reference's inputs, so nothing is upstream of it; but a composite is a consequence of
+/// its parts, which are replayed by themselves as well.
+pub(super) fn downstream(law: Law<'_>, assay: &CaseAssay) -> Vec<bool> {
     let mut tainted: BTreeSet<&TensorName> = BTreeSet::new();
     let mut flags = Vec::with_capacity(assay.observations.len());
+    let parts = Parts::of(law, assay);
     for observation in &assay.observations {
-        let upstream =
-            observation.mode == Mode::Run && observation.inputs.iter().any(|input| tainted.contains(input));
+        let upstream = match observation.mode {
+            Mode::Run => observation.inputs.iter().any(|input| tainted.contains(input)),
+            Mode::Replay => parts.diverge_in(observation),
+        };
         flags.push(upstream);
-        if observation.mode == Mode::Run && (upstream || diverges(specs, observation)) {
+        if observation.mode == Mode::Run && (upstream || diverges(law, observation)) {
             tainted.insert(&observation.required.name);
         }
     }
     flags
 }
 
-fn diverges(specs: &SpecSet, observation: &Observation) -> bool {
-    let (verdict, _) = finding(activation(specs, observation), observation.mode, &observation.outcome);
-    matches!(verdict, ComparisonVerdict::Fail | ComparisonVerdict::Missing)
+/// What composites consist of.
+struct Parts<'a> {
+    inputs: BTreeMap<&'a TensorName, &'a [TensorName]>,
+    diverging: BTreeSet<&'a TensorName>,
 }
 
-fn activation<'a>(specs: &'a SpecSet, observation: &Observation) -> &'a ActivationSpec {
-    &specs.specs[observation.required.spec].activations[observation.required.activation]
+impl<'a> Parts<'a> {
+    fn of(law: Law<'_>, assay: &'a CaseAssay) -> Self {
+        let replayed = || assay.observations.iter().filter(|observation| observation.mode == Mode::Replay);
+        let diverging = replayed().filter(|observation| diverges(law, observation));
+        Self {
+            inputs: replayed().map(|o| (&o.required.name, o.inputs.as_slice())).collect(),
+            diverging: diverging.map(|observation| &observation.required.name).collect(),
+        }
+    }
+
+    /// Whether a part of a composite diverges by itself: what lies between its inputs and its result.
+    fn diverge_in(&self, observation: &Observation) -> bool {
+        let TensorName { step, activation } = &observation.required.name;
+        let Some(result) = activation.strip_prefix(COMPOSITE) else { return false };
+        let mut known: BTreeSet<&TensorName> = observation.inputs.iter().collect();
+        let result = TensorName { step: *step, activation: result.to_owned() };
+        let mut pending = vec![&result];
+        while let Some(part) = pending.pop() {
+            if self.diverging.contains(part) {
+                return true;
+            }
+            let inputs = self.inputs.get(part).copied().unwrap_or_default();
+            pending.extend(inputs.iter().filter(|input| known.insert(*input)));
+        }
+        false
+    }
+}
+
+fn diverges(law: Law<'_>, observation: &Observation) -> bool {
+    let (verdict, _) = law.finding(observation);
+    matches!(verdict, ComparisonVerdict::Fail | ComparisonVerdict::Missing)
 }
 
 /// The first divergence in execution order, of the first case that has one. An isolated divergence precedes the
 /// chained one at the same activation: it is the surer sign that the fault sits there.
 pub(super) fn first(
-    specs: &SpecSet,
+    law: Law<'_>,
     assays: &[CaseAssay],
     checkpoints: &[CheckpointResult],
 ) -> Option<Divergence> {
@@ -45,16 +81,16 @@ pub(super) fn first(
     assays.iter().find_map(|assay| {
         let order = execution_order(assay);
         let position = |o: &Observation| {
-            let name = o.required.name.to_string().replacen("whole/", "", 1);
+            let name = o.required.name.to_string().replacen(COMPOSITE, "", 1);
             (order.get(&name).copied().unwrap_or(usize::MAX), o.mode == Mode::Run)
         };
         assay
             .observations
             .iter()
-            .filter(|observation| reported.contains(specs.specs[observation.required.spec].id.as_str()))
-            .filter(|observation| diverges(specs, observation))
+            .filter(|observation| reported.contains(law.specs.specs[observation.required.spec].id.as_str()))
+            .filter(|observation| diverges(law, observation))
             .min_by_key(|observation| position(observation))
-            .and_then(|observation| divergence(specs, observation))
+            .and_then(|observation| divergence(law, observation))
     })
 }
 
@@ -67,10 +103,10 @@ fn execution_order(assay: &CaseAssay) -> BTreeMap<String, usize> {
     order
 }
 
-fn divergence(specs: &SpecSet, observation: &Observation) -> Option<Divergence> {
-    let (_, reason) = finding(activation(specs, observation), observation.mode, &observation.outcome);
+fn divergence(law: Law<'_>, observation: &Observation) -> Option<Divergence> {
+    let (_, reason) = law.finding(observation);
     Some(Divergence {
-        checkpoint: specs.specs[observation.required.spec].id.clone(),
+        checkpoint: law.specs.specs[observation.required.spec].id.clone(),
         activation: observation.required.name.activation.clone(),
         case: observation.case.clone(),
         step: observation.required.name.step,

@@ -1,27 +1,46 @@
 //! One comparison: numbers → verdict and reason.
 
-use crate::results::Mode;
+use crate::assay::Observation;
 use crate::results::{ComparisonVerdict, Outcome, Reason, StatisticsRecord};
-use crate::spec::{ActivationSpec, NonFinitePolicy, Rule};
+use crate::spec::{ActivationSpec, NonFinitePolicy, Rule, SpecSet};
 
-/// What one outcome means under its activation's spec.
-pub(super) fn finding(
-    activation: &ActivationSpec,
-    mode: Mode,
-    outcome: &Outcome,
-) -> (ComparisonVerdict, Option<Reason>) {
+/// What observations mean under the specs of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Law<'a> {
+    /// The specs.
+    pub(super) specs: &'a SpecSet,
+    /// The subject has weights of its own: that their digests differ is what the user chose, and no finding.
+    pub(super) subject_weights: bool,
+}
+
+impl Law<'_> {
+    /// One word for an observation, and why it is not a plain pass.
+    pub(super) fn finding(self, observation: &Observation) -> (ComparisonVerdict, Option<Reason>) {
+        let is_digest = || activation(self.specs, observation).name.starts_with("weights.");
+        match finding(self.specs, observation) {
+            (ComparisonVerdict::Fail, reason) if self.subject_weights && is_digest() => {
+                (ComparisonVerdict::Pass, reason)
+            }
+            found => found,
+        }
+    }
+}
+
+fn finding(specs: &SpecSet, observation: &Observation) -> (ComparisonVerdict, Option<Reason>) {
     use ComparisonVerdict::{Error, Fail, Incomplete, Missing, Pass};
-    match outcome {
+    match &observation.outcome {
         Outcome::ShapeMismatch { side, .. } => (by_side(side, Fail, Error), Some(Reason::Shape)),
         Outcome::DtypeMismatch { side, .. } => (by_side(side, Fail, Error), Some(Reason::DType)),
         Outcome::Missing { side } => (by_side(side, Missing, Incomplete), Some(Reason::Missing)),
         Outcome::Unreadable { .. } => (Error, Some(Reason::Unreadable)),
-        Outcome::Compared { statistics, .. } => match reason(activation, mode, statistics) {
-            None => (Pass, None),
-            Some(Reason::Tie) => (Pass, Some(Reason::Tie)),
-            Some(Reason::Empty) => (Incomplete, Some(Reason::Empty)),
-            Some(reason) => (Fail, Some(reason)),
-        },
+        Outcome::Compared { statistics, .. } => {
+            match reason(activation(specs, observation), observation, statistics) {
+                None => (Pass, None),
+                Some(Reason::Tie) => (Pass, Some(Reason::Tie)),
+                Some(Reason::Empty) => (Incomplete, Some(Reason::Empty)),
+                Some(reason) => (Fail, Some(reason)),
+            }
+        }
     }
 }
 
@@ -29,7 +48,16 @@ fn by_side(side: &str, subject: ComparisonVerdict, reference: ComparisonVerdict)
     if side.starts_with("subject") { subject } else { reference }
 }
 
-fn reason(activation: &ActivationSpec, mode: Mode, statistics: &StatisticsRecord) -> Option<Reason> {
+/// The spec of what was observed.
+pub(super) fn activation<'a>(specs: &'a SpecSet, observation: &Observation) -> &'a ActivationSpec {
+    &specs.specs[observation.required.spec].activations[observation.required.activation]
+}
+
+fn reason(
+    activation: &ActivationSpec,
+    observation: &Observation,
+    statistics: &StatisticsRecord,
+) -> Option<Reason> {
     let counts = statistics.non_finite;
     let infinite = counts.actual_infinite + counts.expected_infinite;
     let infinity_allowed = match activation.non_finite {
@@ -42,10 +70,14 @@ fn reason(activation: &ActivationSpec, mode: Mode, statistics: &StatisticsRecord
     } else if counts.actual_nan + counts.expected_nan > 0 || (infinite > 0 && !infinity_allowed) {
         Some(Reason::NonFinite)
     } else if statistics.violations > 0 {
-        Some(match (&activation.rule, mode) {
-            (Rule::Classic { .. }, _) => Reason::Ceiling,
-            _ => Reason::Exact,
-        })
+        Some(if matches!(activation.rule, Rule::Classic { .. }) { Reason::Ceiling } else { Reason::Exact })
+    } else if statistics.budget.as_ref().is_some_and(|budget| budget.violations > 0) {
+        Some(Reason::Budget)
+    } else if statistics.budget.as_ref().is_some_and(|budget| budget.systematic_violation().is_some()) {
+        Some(Reason::Systematic)
+    } else if observation.chained_allowed.is_some_and(|allowed| allowed.or_worse(statistics.rmse) != allowed)
+    {
+        Some(Reason::Chained)
     } else if statistics.ties > 0 {
         Some(Reason::Tie)
     } else {

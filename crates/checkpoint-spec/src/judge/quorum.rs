@@ -1,7 +1,11 @@
 //! Whether the references may judge at all.
 
+use std::collections::BTreeSet;
+
+use capture::Precision;
+
 use crate::Measured;
-use crate::assay::{CaseAssay, QuorumObservation};
+use crate::assay::{CaseAssay, ITSELF, QuorumObservation};
 use crate::judge::RunFacts;
 use crate::results::{Finding, Outcome, Quorum, Reason, Verdict};
 
@@ -23,12 +27,32 @@ pub(super) fn judge(facts: &RunFacts, assays: &[CaseAssay]) -> Quorum {
     let disagreement = all().find_map(|(case, observation)| disagreement(case, observation));
     let verdict = match facts.references.len() {
         0 => Verdict::Incomplete,
-        1 => Verdict::Conditional,
         _ if disagreement.is_some() => Verdict::Error,
+        _ if !as_claimed(facts, assays) => Verdict::Incomplete,
+        1 => Verdict::Conditional,
         _ if required == 0 || compared < required => Verdict::Incomplete,
         _ => Verdict::Pass,
     };
     Quorum { verdict, compared, required, used, worst, disagreement }
+}
+
+/// Whether each claimed case was assayed once and no other was, and whether it was judged by the claimed references,
+/// all different, and by no other: what stands in for something else is not it, and nobody confirms himself.
+fn as_claimed(facts: &RunFacts, assays: &[CaseAssay]) -> bool {
+    let mut claimed: Vec<&str> = facts.cases.iter().map(|(case, _)| case.id.as_str()).collect();
+    let mut assayed: Vec<&str> = assays.iter().map(|assay| assay.case.as_str()).collect();
+    claimed.sort_unstable();
+    assayed.sort_unstable();
+    let names: BTreeSet<&str> = facts.references.iter().map(|reference| reference.name.as_str()).collect();
+    let references: Vec<[String; 2]> =
+        names.iter().map(|name| [Precision::F32, Precision::F64].map(|p| format!("{name}@{p}"))).collect();
+    let judged_by_them = |assay: &CaseAssay| {
+        let judges: BTreeSet<&str> = assay.observations.iter().map(|o| o.reference.as_str()).collect();
+        let is_claimed = |judge: &&str| *judge == ITSELF || references.iter().flatten().any(|r| r == judge);
+        let judges_here = |reference: &[String; 2]| reference.iter().any(|r| judges.contains(r.as_str()));
+        judges.iter().all(is_claimed) && references.iter().all(judges_here)
+    };
+    claimed == assayed && names.len() == facts.references.len() && assays.iter().all(judged_by_them)
 }
 
 fn disagreement(case: &str, observation: &QuorumObservation) -> Option<Finding> {

@@ -312,6 +312,11 @@ fn requirements_must_leave_nothing_out() {
 }
 
 #[test]
+fn a_requirement_needs_a_check() {
+    rejected("06-ffn.toml", "check = \"gelu-tanh-form\"\n", "", "missing field `check`");
+}
+
+#[test]
 fn goldens_must_say_something() {
     rejected("12-end-to-end.toml", "tokens = 10", "tokens = 0", "says nothing");
     rejected("12-end-to-end.toml", "prompt = \"Hello.\"", "prompt = \"\"", "`golden.prompt` is empty");

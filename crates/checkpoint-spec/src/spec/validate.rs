@@ -20,6 +20,7 @@ impl SpecSet {
     pub(super) fn validate(&self) -> Result<(), SpecError> {
         self.check_ids()?;
         self.check_names()?;
+        self.check_false_alarm()?;
         for spec in &self.specs {
             self.validate_spec(spec).map_err(|problem| inconsistent(spec, problem))?;
         }
@@ -56,6 +57,23 @@ impl SpecSet {
                     return Err(inconsistent(spec, problem));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// One probability for a whole run, stated once, by the first spec.
+    fn check_false_alarm(&self) -> Result<(), SpecError> {
+        for (index, spec) in self.specs.iter().enumerate() {
+            let problem = match &spec.false_alarm {
+                None if index > 0 => continue,
+                Some(alarm) if index == 0 && !(alarm.probability > 0.0 && alarm.probability < 1.0) => {
+                    format!("a false-alarm probability of {}; it lies between 0 and 1", alarm.probability)
+                }
+                Some(alarm) if index == 0 && !alarm.reason.trim().is_empty() => continue,
+                _ => "the first spec, and no other, states the false-alarm probability and its reason"
+                    .to_owned(),
+            };
+            return Err(inconsistent(spec, problem));
         }
         Ok(())
     }

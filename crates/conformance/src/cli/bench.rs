@@ -1,5 +1,8 @@
 //! `bench`: measurements that anyone can repeat.
 
+mod detection;
+mod forward;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,6 +10,7 @@ use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask bench detection                    how small a bug is seen, and how often correct code is accused
   cargo xtask bench forward                      the Rust GPT-2's forward pass beside PyTorch eager's
   cargo xtask bench forward --model synthetic:gpt2 --tokens 64";
 
@@ -19,9 +23,17 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Find the smallest bug that each rule sees, and count false alarms on correct code
+    Detection(detection::Arguments),
+    /// Time the Rust GPT-2's forward pass beside PyTorch eager's
+    Forward(forward::Arguments),
+}
 
 /// Runs the command.
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    match arguments.command {}
+    match arguments.command {
+        Command::Detection(arguments) => detection::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
+    }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use capture::Precision;
 use checkpoint_spec::{Results, SpecSet};
 use clap::{Args, ValueEnum};
 
@@ -118,6 +119,28 @@ enum Color {
     Never,
 }
 
+impl Arguments {
+    /// What a command needs to mean the same model, subject and references.
+    fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        let mut option = |name: &str, value: String| options.extend([format!("--{name}"), value]);
+        if let Some(model) = &self.model {
+            option("model", model.to_string());
+        }
+        if let Some(folder) = &self.subject_model {
+            option("subject-model", folder.display().to_string());
+        }
+        if self.subject.name != "rust" {
+            option("subject", self.subject.to_string());
+        }
+        self.reference.iter().for_each(|name| option("reference", name.clone()));
+        if self.seed != 0 {
+            option("seed", self.seed.to_string());
+        }
+        options
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let specs = SpecSet::bundled("gpt2")?;
@@ -150,7 +173,8 @@ fn select(specs: &SpecSet, name: &str) -> Result<String> {
     })
 }
 
-fn print(text: &str) -> Result<ExitCode> {
+/// Writes to standard output.
+pub(super) fn print(text: &str) -> Result<ExitCode> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that has seen enough, such as `head`, is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -170,7 +194,7 @@ fn compare(arguments: &Arguments, selected: Vec<String>) -> Result<ExitCode> {
         interrupt,
     };
     let progress = Progress::new(arguments.quiet);
-    let request = request(arguments, &means, selected)?;
+    let request = request(arguments, &means, &progress, selected)?;
     let outcome = run::run(&request, &means, &progress)?;
     let bundle = if arguments.no_bundle {
         None
@@ -182,7 +206,8 @@ fn compare(arguments: &Arguments, selected: Vec<String>) -> Result<ExitCode> {
     Ok(ExitCode::from(report::exit_code(&outcome.results, arguments.strict)))
 }
 
-fn threads(asked: Option<usize>) -> Result<usize> {
+/// How many threads to compute with.
+pub(super) fn threads(asked: Option<usize>) -> Result<usize> {
     match asked {
         Some(0) => Err(usage("--threads 0: at least one thread is needed")),
         Some(threads) => Ok(threads),
@@ -190,26 +215,43 @@ fn threads(asked: Option<usize>) -> Result<usize> {
     }
 }
 
-fn request(arguments: &Arguments, means: &Means, selected: Vec<String>) -> Result<Request> {
-    let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(&means.place)?;
-    let subject_model =
-        arguments.subject_model.as_ref().map(|folder| model.open_variant(folder)).transpose()?;
-    if arguments.subject.precision != capture::Precision::F32 {
+fn request(
+    arguments: &Arguments,
+    means: &Means,
+    progress: &Progress,
+    selected: Vec<String>,
+) -> Result<Request> {
+    if arguments.subject.precision != Precision::F32 {
         return Err(usage("subjects are judged at f32; f64 is for the references"));
     }
+    let references = references(&arguments.reference)?;
+    can_start(&arguments.subject, &references, means)?;
+    let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(means, progress)?;
+    let subject_model =
+        arguments.subject_model.as_ref().map(|folder| model.open_variant(folder)).transpose()?;
     let (cases, do_not_fit) = cases::plan(&model, &arguments.case, arguments.seed)?;
     Ok(Request {
         subject_model,
         subject: arguments.subject.clone(),
-        references: references(&arguments.reference)?,
+        references,
         cases,
         do_not_fit,
         selected,
         threads: means.threads,
         time_limit: means.time_limit,
         fresh: arguments.fresh,
+        options: arguments.options(),
         model,
     })
+}
+
+/// Programs that are not there are told of before anything is downloaded or computed.
+fn can_start(subject: &ImplementationName, references: &[String], means: &Means) -> Result<()> {
+    subject.start(means)?;
+    for name in references {
+        ImplementationName { name: name.clone(), precision: Precision::F64 }.start(means)?;
+    }
+    Ok(())
 }
 
 fn references(asked: &[String]) -> Result<Vec<String>> {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use checkpoint_spec::{ActivationSpec, Rule, Spec, SpecSet, bundled_cases};
+use tensor_compare::Tolerance;
 
 /// The checkpoints and the cases.
 pub(super) fn list(specs: &SpecSet) -> Result<String> {
@@ -52,8 +53,10 @@ fn describe(spec: &Spec, text: &mut String) -> Result<()> {
 
 fn rule(activation: &ActivationSpec) -> String {
     match &activation.rule {
-        Rule::Classic { tolerance, reason } => {
-            format!("|a − e| <= {:e} + {:e}·|e|: {reason}", tolerance.atol(), tolerance.rtol())
+        Rule::Classic { tolerance, chained, reason } => {
+            let bound = |t: &Tolerance| format!("{:e} + {:e}·|e|", t.atol(), t.rtol());
+            let chained = chained.as_ref().map_or_else(String::new, |c| format!(" (chained {})", bound(c)));
+            format!("|a − e| <= {}{chained}: {reason}", bound(tolerance))
         }
         Rule::Exact { reason } => format!("the references' bits: {reason}"),
         Rule::Tie { reason } => format!("the references' token, or a tie: {reason}"),

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use capture::protocol::{Job, Task};
+use capture::worker::Session;
 use capture::{Capture, CaptureFile, Case, Identity, Precision, Tensor, TensorName};
 use gpt2::Gpt2;
+use rayon::ThreadPool;
 
 use super::{Implementation, Means, Production};
 use crate::progress::Part;
@@ -16,25 +18,48 @@ pub struct RustGpt2 {
     means: Means,
 }
 
+/// The Rust GPT-2 with its model loaded.
+#[derive(Debug)]
+pub struct RustSession {
+    model: Gpt2,
+    identity: Identity,
+    threads: ThreadPool,
+}
+
 impl RustGpt2 {
+    const NAME: &str = "rust";
+
     /// It loads its model anew for every list of jobs.
     pub fn new(means: Means) -> Self {
         Self { means }
     }
+}
 
-    fn identity() -> Identity {
-        Identity {
-            name: "rust".to_owned(),
+impl RustSession {
+    /// Loads the model. The name is what the session is reported as.
+    pub fn open(name: &str, model: &Path, threads: usize) -> Result<Self> {
+        let identity = Identity {
+            name: name.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             precision: Precision::F32,
             device: "cpu".to_owned(),
-        }
+        };
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        Ok(Self { model: Gpt2::load(model)?, identity, threads })
+    }
+}
+
+impl Session for RustSession {
+    type Error = String;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
     }
 
-    fn produce_one(&self, model: &Gpt2, job: &Job) -> Result<Capture, String> {
-        match &job.task {
+    fn attempt(&mut self, job: &Job) -> Result<Capture, String> {
+        self.threads.install(|| match &job.task {
             Task::Run => {
-                let mut capture = model.run(&job.case).map_err(|error| error.to_string())?;
+                let mut capture = self.model.run(&job.case).map_err(|error| error.to_string())?;
                 if let Some(ids) = prompt_ids(&job.case) {
                     capture.tensors.insert(TensorName::of_case("prompt.ids"), ids);
                 }
@@ -42,33 +67,33 @@ impl RustGpt2 {
             }
             Task::Replay { inputs, magnitudes: None } => {
                 let inputs = CaptureFile::open(inputs).map_err(|error| error.to_string())?;
-                model.replay(&job.case, &inputs, &|_| true).map_err(|error| error.to_string())
+                self.model.replay(&job.case, &inputs, &|_| true).map_err(|error| error.to_string())
             }
             Task::Replay { magnitudes: Some(_), .. } => {
                 Err("magnitudes are the oracle's; the Rust GPT-2 computes in f32".to_owned())
             }
-        }
+        })
     }
 }
 
 impl Implementation for RustGpt2 {
-    fn label(&self) -> String {
-        Self::identity().to_string()
+    fn name(&self) -> &str {
+        Self::NAME
     }
 
-    fn preallocated_cache(&self) -> bool {
-        true
+    fn precision(&self) -> Precision {
+        Precision::F32
     }
 
     fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(self.means.threads).build()?;
-        let model = Gpt2::load(model)?;
-        let mut production = Production { identity: Some(Self::identity()), ..Production::default() };
+        let mut session = RustSession::open(Self::NAME, model, self.means.threads)?;
+        let identity = session.identity().clone();
+        let mut production = Production { identity: Some(identity.clone()), ..Production::default() };
         for (index, job) in jobs.iter().enumerate() {
             self.means.interrupt.check()?;
             part.say(job.case.id.clone());
-            match threads.install(|| self.produce_one(&model, job)) {
-                Ok(capture) => capture::write(&job.output, &Self::identity(), &capture)
+            match session.attempt(job) {
+                Ok(capture) => capture::write(&job.output, &identity, &capture)
                     .with_context(|| format!("the capture of case `{}` cannot be written", job.case.id))?,
                 Err(error) => drop(production.failures.insert(index, error)),
             }

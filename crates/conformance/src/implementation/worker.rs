@@ -1,37 +1,25 @@
 //! An implementation that is a program of its own, and speaks the worker protocol.
 
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use capture::Precision;
 use capture::protocol::{Event, Job, SCHEMA, WorkList};
+use capture::{Identity, Precision};
 use checkpoint_spec::Incident;
 
+use super::program::{GLANCE, Process, Program, last_lines};
 use super::{Implementation, Means, Production};
-use crate::exit::usage;
 use crate::interrupt::Interrupted;
-use crate::place::Place;
 use crate::progress::Part;
 
-/// How often a wait looks at the interrupt flag.
-const GLANCE: Duration = Duration::from_millis(50);
-/// How much of a worker's standard error goes into an incident.
-const LAST_LINES: usize = 15;
-
-/// A program that speaks the worker protocol.
-#[derive(Clone, Debug)]
-pub struct Program {
-    name: String,
-    path: PathBuf,
-    arguments: Vec<OsString>,
-    preallocated_cache: bool,
-}
+/// The longest answer that is read; a longer one is no event.
+const LONGEST_ANSWER: u64 = 1 << 20;
+/// How long a worker that closed its output may take to end before it is ended: its own exit status says more.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One implementation in a process of its own.
 #[derive(Debug)]
@@ -41,27 +29,24 @@ pub struct Worker {
     means: Means,
 }
 
-impl Program {
-    /// A Python reference behind the bridge.
-    pub fn bridge(place: &Place, implementation: &str) -> Self {
-        Self {
-            name: implementation.to_owned(),
-            path: place.worker.clone(),
-            arguments: Vec::new(),
-            preallocated_cache: false,
-        }
-    }
+/// What became of a worker's answers.
+enum Ending {
+    /// Every job has its event and the output is closed.
+    Complete,
+    /// The output was closed before.
+    Closed(String),
+    /// Nothing came for too long.
+    TooSlow,
+    /// Something else than the protocol allows.
+    BrokeProtocol(String),
+}
 
-    /// Somebody's engine: a program and its arguments, separated by blanks.
-    pub fn command(command: &str) -> Result<Self> {
-        let mut words = command.split_whitespace();
-        let path = words
-            .next()
-            .ok_or_else(|| usage("`command:` needs a program, as in `command:./engine --flag`"))?;
-        let name = Path::new(path).file_stem().unwrap_or(path.as_ref()).to_string_lossy().into_owned();
-        let arguments = words.map(OsString::from).collect();
-        Ok(Self { name, path: path.into(), arguments, preallocated_cache: false })
-    }
+/// The protocol's state: what has been answered so far.
+struct Dialogue<'a> {
+    worker: &'a Worker,
+    jobs: &'a [Job],
+    answered: Vec<bool>,
+    production: Production,
 }
 
 impl Worker {
@@ -70,130 +55,76 @@ impl Worker {
         Self { program, precision, means }
     }
 
-    fn incident(&self, kind: &str, message: String) -> Incident {
-        Incident { implementation: self.label(), case: None, kind: kind.to_owned(), message }
-    }
-
     fn log(&self) -> PathBuf {
         self.means.logs.join(format!("{}.stderr", self.label()))
     }
 
-    fn spawn(&self, list: &WorkList) -> Result<(Child, Receiver<String>)> {
-        std::fs::create_dir_all(&self.means.logs)?;
-        let log = File::create(self.log()).with_context(|| format!("{}", self.log().display()))?;
-        let mut child = Command::new(&self.program.path)
-            .args(&self.program.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("{} cannot be started", self.program.path.display()))?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    fn start(&self, list: &WorkList) -> Result<(Process, Receiver<String>)> {
+        std::fs::create_dir_all(&self.means.logs).with_context(|| self.means.logs.display().to_string())?;
+        let log = File::create(self.log()).with_context(|| self.log().display().to_string())?;
+        let mut process = self.program.start(log)?;
+        let (stdin, stdout) = process.pipes();
         let list = serde_json::to_vec(list)?;
-        if let Some(mut stdin) = stdin {
-            // A worker that died already is told of by its exit status.
-            let _ = stdin.write_all(&list);
-        }
-        let (sender, receiver) = channel();
+        // A worker that reads nothing must not hold us up; one that died is told of by its exit status.
+        std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&list)));
+        let (sender, receiver) = sync_channel(1);
         std::thread::spawn(move || {
-            for line in stdout.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
+            for line in stdout.into_iter().flat_map(answers) {
                 if sender.send(line).is_err() {
                     break;
                 }
             }
         });
-        Ok((child, receiver))
+        Ok((process, receiver))
     }
 
-    /// Follows the events until the worker closes its output, is too slow, or breaks the protocol.
-    fn follow(
-        &self,
-        events: &Receiver<String>,
-        jobs: &[Job],
-        part: &Part,
-        production: &mut Production,
-    ) -> Result<Option<Incident>> {
-        let mut answered = vec![false; jobs.len()];
-        part.say("starting");
-        loop {
-            let line = match self.next_line(events)? {
-                Line::Text(line) => line,
-                Line::Closed => break,
-                Line::TooSlow => {
-                    let limit = self.means.time_limit.as_secs();
-                    return Ok(Some(
-                        self.incident("timed_out", format!("no answer for {limit} s; it was ended")),
-                    ));
-                }
-            };
-            let event = match serde_json::from_str::<Event>(&line) {
-                Ok(event) => event,
-                Err(error) => {
-                    let message = format!("its answer is not an event of the protocol: {error}: {line:.200}");
-                    return Ok(Some(self.incident("broke_protocol", message)));
-                }
-            };
-            match event {
-                Event::Ready { identity } => production.identity = Some(identity),
-                Event::Done { job } | Event::Failed { job, .. } if answered.get(job) != Some(&false) => {
-                    let message =
-                        format!("it answered for job {job}, which is answered already or does not exist");
-                    return Ok(Some(self.incident("broke_protocol", message)));
-                }
-                Event::Done { job } => answered[job] = true,
-                Event::Failed { job, error } => {
-                    answered[job] = true;
-                    production.failures.insert(job, error);
-                }
-            }
-            let done = answered.iter().filter(|answered| **answered).count();
-            part.at(done);
-            part.say(jobs.get(done).map_or_else(String::new, |job| job.case.id.clone()));
-        }
-        let unanswered = answered.iter().filter(|answered| !**answered).count();
-        Ok((unanswered > 0).then(|| {
-            self.incident("crashed", format!("it ended with {unanswered} of {} jobs unanswered", jobs.len()))
-        }))
-    }
-
-    fn next_line(&self, events: &Receiver<String>) -> Result<Line, Interrupted> {
+    fn next_line(&self, events: &Receiver<String>) -> Result<Result<String, RecvTimeoutError>, Interrupted> {
         let deadline = Instant::now() + self.means.time_limit;
         loop {
             self.means.interrupt.check()?;
             match events.recv_timeout(GLANCE) {
-                Ok(line) => return Ok(Line::Text(line)),
-                Err(RecvTimeoutError::Disconnected) => return Ok(Line::Closed),
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return Ok(Line::TooSlow),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                line => return Ok(line),
             }
         }
     }
 
-    fn last_lines(&self) -> String {
-        let text = std::fs::read(self.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let text = text.unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    /// What became of the worker, in words; none when it did all that it should.
+    fn conclude(&self, ending: Ending, process: &mut Process) -> Result<Option<Incident>> {
+        let stop = || Ok(self.means.interrupt.check()?);
+        let limit = self.means.time_limit;
+        let (kind, message) = match ending {
+            Ending::Complete => match process.wait(limit, stop)? {
+                Some(status) if status.success() => return Ok(None),
+                Some(status) => ("crashed", format!("it ended with {status}")),
+                None => ("timed_out", "it answered every job and did not end; it was ended".to_owned()),
+            },
+            Ending::Closed(message) => match process.wait(FAREWELL, stop)? {
+                Some(status) => ("crashed", format!("{message} ({status})")),
+                None => ("crashed", format!("{message}, and did not end; it was ended")),
+            },
+            Ending::TooSlow => ("timed_out", format!("no answer for {} s; it was ended", limit.as_secs())),
+            Ending::BrokeProtocol(message) => ("broke_protocol", message),
+        };
+        Ok(Some(Incident {
+            implementation: self.label(),
+            case: None,
+            kind: kind.to_owned(),
+            message: format!("{message}\n{}", last_lines(&self.log())).trim_end().to_owned(),
+        }))
     }
-}
-
-enum Line {
-    Text(String),
-    Closed,
-    TooSlow,
 }
 
 impl Implementation for Worker {
-    fn label(&self) -> String {
-        format!("{}@{}", self.program.name, self.precision)
+    fn name(&self) -> &str {
+        &self.program.name
     }
 
-    fn preallocated_cache(&self) -> bool {
-        self.program.preallocated_cache
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
-        let mut production = Production::default();
         let list = WorkList {
             schema: SCHEMA.to_owned(),
             implementation: self.program.name.clone(),
@@ -202,46 +133,97 @@ impl Implementation for Worker {
             threads: self.means.threads,
             jobs: jobs.to_vec(),
         };
-        let (child, events) = self.spawn(&list)?;
-        let mut child = KilledOnDrop(child);
-        let incident = self.follow(&events, jobs, part, &mut production)?;
-        let status = if incident.is_some() { child.end()? } else { child.0.wait()? };
-        production.incident = match incident {
-            Some(incident) => Some(incident),
-            None if !status.success() => Some(self.incident("crashed", format!("it ended with {status}"))),
-            None => None,
+        let (mut process, events) = self.start(&list)?;
+        let mut dialogue = Dialogue {
+            worker: self,
+            jobs,
+            answered: vec![false; jobs.len()],
+            production: Production::default(),
         };
-        if let Some(incident) = &mut production.incident {
-            let ended = if incident.kind == "crashed" { format!(" ({status})") } else { String::new() };
-            incident.message =
-                format!("{}{ended}\n{}", incident.message, self.last_lines()).trim_end().to_owned();
-        }
+        let ending = dialogue.follow(&events, part)?;
+        let mut production = dialogue.production;
+        production.incident = self.conclude(ending, &mut process)?;
         Ok(production)
     }
 }
 
-/// A child process that does not outlive its owner.
-struct KilledOnDrop(Child);
-
-impl KilledOnDrop {
-    /// Ends it now; gives how it ended, which is its own doing when it had ended already.
-    fn end(&mut self) -> Result<ExitStatus> {
-        // One that closed its output is ending by itself: its own exit status says more than our signal.
-        let patience = Instant::now() + Duration::from_secs(2);
-        while Instant::now() < patience {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(status);
+impl Dialogue<'_> {
+    /// Follows the events until the worker closes its output, is too slow, or breaks the protocol.
+    fn follow(&mut self, events: &Receiver<String>, part: &Part) -> Result<Ending, Interrupted> {
+        part.say("starting");
+        loop {
+            let line = match self.worker.next_line(events)? {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => return Ok(Ending::TooSlow),
+                Err(RecvTimeoutError::Disconnected) => return Ok(self.closed()),
+            };
+            if let Err(problem) = self.hear(&line) {
+                return Ok(Ending::BrokeProtocol(problem));
             }
-            std::thread::sleep(GLANCE);
+            let done = self.done();
+            part.at(done);
+            part.say(self.jobs.get(done).map_or_else(String::new, |job| job.case.id.clone()));
         }
-        let _ = self.0.kill();
-        Ok(self.0.wait()?)
+    }
+
+    /// Takes one answer; `Err` tells what about it the protocol does not allow.
+    fn hear(&mut self, line: &str) -> Result<(), String> {
+        let event = serde_json::from_str::<Event>(line)
+            .map_err(|error| format!("its answer is not an event of the protocol: {error}: {line:.200}"))?;
+        let (job, failure) = match event {
+            Event::Ready { identity } => return self.introduce(identity),
+            Event::Done { job } => (job, None),
+            Event::Failed { job, error } => (job, Some(error)),
+        };
+        if self.production.identity.is_none() {
+            return Err(format!("it answered for job {job} before it said who it is"));
+        }
+        match self.answered.get_mut(job) {
+            Some(answered @ false) => *answered = true,
+            _ => {
+                return Err(format!(
+                    "it answered for job {job}, which is answered already or does not exist"
+                ));
+            }
+        }
+        self.production.failures.extend(failure.map(|error| (job, error)));
+        Ok(())
+    }
+
+    fn introduce(&mut self, identity: Identity) -> Result<(), String> {
+        if self.production.identity.is_some() {
+            return Err("it said twice that it is ready".to_owned());
+        }
+        let (expected, found) = (self.worker.label(), identity.to_string());
+        if found != expected {
+            return Err(format!("it says that it is {found}; {expected} was asked for"));
+        }
+        self.production.identity = Some(identity);
+        Ok(())
+    }
+
+    fn done(&self) -> usize {
+        self.answered.iter().filter(|answered| **answered).count()
+    }
+
+    fn closed(&self) -> Ending {
+        let (jobs, done) = (self.jobs.len(), self.done());
+        if done == jobs {
+            return Ending::Complete;
+        }
+        Ending::Closed(format!("it closed its output with {} of {jobs} jobs unanswered", jobs - done))
     }
 }
 
-impl Drop for KilledOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The lines of a worker's output. One that is longer than any event, or no text, is given as far as it can be shown;
+/// it ends the dialogue.
+fn answers(output: impl Read) -> impl Iterator<Item = String> {
+    let mut output = BufReader::new(output);
+    std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match output.by_ref().take(LONGEST_ANSWER).read_until(b'\n', &mut line) {
+            Ok(read) if read > 0 => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
+            _ => None,
+        }
+    })
 }

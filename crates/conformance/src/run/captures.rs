@@ -28,6 +28,8 @@ pub struct Produced {
     pub subject: ImplementationCaptures,
     /// The references', by name and precision.
     pub references: BTreeMap<(String, Precision), ImplementationCaptures>,
+    /// Who generated again in which case, fed the oracle's tokens.
+    pub forced: Vec<(String, String)>,
 }
 
 /// Opened captures of one implementation and case.
@@ -45,6 +47,14 @@ impl ImplementationCaptures {
         let Some(paths) = self.cases.get(case) else { return Ok(OpenedCaptures::default()) };
         let open = |path: &Option<PathBuf>| path.as_deref().map(CaptureFile::open).transpose();
         Ok(OpenedCaptures { run: open(&paths.run)?, replay: open(&paths.replay)? })
+    }
+}
+
+impl ImplementationCaptures {
+    /// Puts newer captures of some cases in the place of what was there.
+    pub fn replace(&mut self, newer: Self) {
+        self.cases.extend(newer.cases);
+        self.incidents.extend(newer.incidents);
     }
 }
 

@@ -36,6 +36,11 @@ pub(super) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
             model.name
         ));
     }
+    for (implementation, case) in &produced.forced {
+        notes.push(format!(
+            "case `{case}`: {implementation} generated another token than the oracle, and then again, fed the oracle's"
+        ));
+    }
     let mut reservations = Vec::new();
     if request.references.len() < 2 {
         reservations.push(reservation(format!(
@@ -59,6 +64,7 @@ pub(super) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         reservations,
         not_applicable,
         notes,
+        options: request.options.clone(),
     })
 }
 

@@ -28,25 +28,24 @@ pub(super) fn produce(
     means: &Means,
     progress: &Progress,
     work: &Path,
+    confidence: f64,
 ) -> Result<Produced> {
     let mut produced = Produced::default();
-    let desk = Desk { request, means, progress, work, source: reference_source(means)? };
+    let desk = Desk { request, means, progress, work, confidence, source: reference_source(means)? };
     let mut rest: Vec<(String, Precision)> = Vec::new();
     for name in &request.references {
         rest.extend([(name.clone(), Precision::F64), (name.clone(), Precision::F32)]);
     }
     let mut inputs = BTreeMap::new();
     if let Some(oracle) = request.references.first() {
-        let captures = desk.reference(oracle, Precision::F32, None)?;
+        let captures = desk.reference(oracle, Precision::F32, &desk.cases(), None)?;
         inputs = run_paths(&captures);
         produced.references.insert((oracle.clone(), Precision::F32), captures);
         rest.retain(|key| *key != (oracle.clone(), Precision::F32));
     }
     produced.references.extend(desk.references(rest, &inputs)?);
-    produced.subject = desk.subject(&inputs)?;
-    if let Some(oracle) = request.references.first() {
-        desk.teacher_force(&mut produced, oracle, &inputs)?;
-    }
+    produced.subject = desk.subject(&desk.cases(), &inputs)?;
+    desk.teacher_force(&mut produced, &inputs)?;
     Ok(produced)
 }
 
@@ -70,6 +69,7 @@ struct Desk<'a> {
     means: &'a Means,
     progress: &'a Progress,
     work: &'a Path,
+    confidence: f64,
     source: String,
 }
 
@@ -92,7 +92,7 @@ impl Desk<'_> {
                 .map(|_| {
                     scope.spawn(|| -> Result<()> {
                         while let Some((name, precision)) = next() {
-                            let captures = self.reference(&name, precision, Some(inputs))?;
+                            let captures = self.reference(&name, precision, &self.cases(), Some(inputs))?;
                             if let Ok(mut done) = done.lock() {
                                 done.insert((name, precision), captures);
                             }
@@ -116,6 +116,7 @@ impl Desk<'_> {
         &self,
         name: &str,
         precision: Precision,
+        cases: &[Case],
         inputs: Option<&BTreeMap<String, PathBuf>>,
     ) -> Result<ImplementationCaptures> {
         let model = digest::of_files(&self.request.model.files()?)?;
@@ -127,19 +128,20 @@ impl Desk<'_> {
             Ok(capture_cache(self.means).join(file))
         };
         let mut filed = Vec::new();
-        let cases: Vec<&Case> = self.request.cases.iter().map(|planned| &planned.case).collect();
         let mut runs = BTreeMap::new();
-        for case in &cases {
+        for case in cases {
             let output = key_of(case, "run")?;
             runs.insert(case.id.clone(), output.clone());
-            filed.push(Filed { job: Job { case: (*case).clone(), task: Task::Run, output }, replay: false });
+            filed.push(Filed { job: Job { case: case.clone(), task: Task::Run, output }, replay: false });
         }
-        for case in &cases {
+        for case in cases {
             let Some(inputs) = inputs.unwrap_or(&runs).get(&case.id).cloned() else { continue };
-            let question = format!("replay {}", inputs.file_name().unwrap_or_default().to_string_lossy());
-            let task = Task::Replay { inputs, magnitudes: None };
+            let magnitudes = self.is_oracle(name, precision).then_some(self.confidence);
+            let inputs_name = inputs.file_name().unwrap_or_default().to_string_lossy();
+            let question = format!("replay {inputs_name} {magnitudes:?}");
+            let task = Task::Replay { inputs, magnitudes };
             filed.push(Filed {
-                job: Job { case: (*case).clone(), task, output: key_of(case, &question)? },
+                job: Job { case: case.clone(), task, output: key_of(case, &question)? },
                 replay: true,
             });
         }
@@ -149,12 +151,21 @@ impl Desk<'_> {
         self.produce(implementation.as_mut(), &self.request.model.directory, filed, !self.request.fresh)
     }
 
-    fn subject(&self, inputs: &BTreeMap<String, PathBuf>) -> Result<ImplementationCaptures> {
+    /// Whether it is the one whose results, with magnitudes, everyone is held against.
+    fn is_oracle(&self, name: &str, precision: Precision) -> bool {
+        precision == Precision::F64 && self.request.references.first().is_some_and(|oracle| oracle == name)
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        self.request.cases.iter().map(|planned| planned.case.clone()).collect()
+    }
+
+    fn subject(&self, cases: &[Case], inputs: &BTreeMap<String, PathBuf>) -> Result<ImplementationCaptures> {
         let mut implementation = self.request.subject.start(self.means)?;
         let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
         let mut filed = Vec::new();
-        for planned in &self.request.cases {
-            filed.extend(self.subject_jobs(&planned.case, inputs));
+        for case in cases {
+            filed.extend(self.subject_jobs(case, inputs));
         }
         self.produce(implementation.as_mut(), &model.directory, filed, false)
     }
@@ -222,38 +233,48 @@ impl Desk<'_> {
         Ok(captures)
     }
 
-    /// Where the subject generated other tokens than the oracle, it generates again, fed the oracle's: what it
-    /// would say at each position is then comparable, past a tie as well.
-    fn teacher_force(
+    /// Whoever generated other tokens than the oracle at f32 generates again, fed the oracle's: what it would say at
+    /// each position is then comparable, past a tie as well.
+    fn teacher_force(&self, produced: &mut Produced, inputs: &BTreeMap<String, PathBuf>) -> Result<()> {
+        let Some(oracle) = self.request.references.first() else { return Ok(()) };
+        let Some(oracle) = produced.reference(oracle, Precision::F64).cloned() else { return Ok(()) };
+        let again = self.forced_cases(&oracle, &produced.subject)?;
+        if !again.is_empty() {
+            produced
+                .forced
+                .extend(again.iter().map(|case| (produced.subject.label.clone(), case.id.clone())));
+            produced.subject.replace(self.subject(&again, inputs)?);
+        }
+        for ((name, precision), captures) in &mut produced.references {
+            let again = self.forced_cases(&oracle, captures)?;
+            if *precision == Precision::F32 && !again.is_empty() {
+                produced.forced.extend(again.iter().map(|case| (captures.label.clone(), case.id.clone())));
+                captures.replace(self.reference(name, *precision, &again, Some(inputs))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The cases in which an implementation generated other tokens than the oracle, with the oracle's to be fed.
+    fn forced_cases(
         &self,
-        produced: &mut Produced,
-        oracle: &str,
-        inputs: &BTreeMap<String, PathBuf>,
-    ) -> Result<()> {
-        let Some(oracle) = produced.reference(oracle, Precision::F64) else { return Ok(()) };
-        let mut again = Vec::new();
+        oracle: &ImplementationCaptures,
+        captures: &ImplementationCaptures,
+    ) -> Result<Vec<Case>> {
+        let mut forced_cases = Vec::new();
         for planned in self.request.cases.iter().filter(|planned| planned.case.generate > 0) {
             let id = &planned.case.id;
-            let (expected, actual) = (generated(oracle, id)?, generated(&produced.subject, id)?);
+            let (expected, actual) = (generated(oracle, id)?, generated(captures, id)?);
             if let (Some(expected), Some(actual)) = (expected, actual)
                 && expected.shape() == actual.shape()
                 && expected != actual
             {
                 let ids = expected.view().to_i64()?;
                 let forced = ids.chunks(planned.case.generate).map(<[i64]>::to_vec).collect();
-                let case = Case { forced: Some(forced), ..planned.case.clone() };
-                again.extend(self.subject_jobs(&case, inputs));
+                forced_cases.push(Case { forced: Some(forced), ..planned.case.clone() });
             }
         }
-        if again.is_empty() {
-            return Ok(());
-        }
-        let mut implementation = self.request.subject.start(self.means)?;
-        let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
-        let forced = self.produce(implementation.as_mut(), &model.directory, again, false)?;
-        produced.subject.cases.extend(forced.cases);
-        produced.subject.incidents.extend(forced.incidents);
-        Ok(())
+        Ok(forced_cases)
     }
 }
 

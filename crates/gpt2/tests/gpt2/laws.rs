@@ -153,7 +153,18 @@ fn a_step_that_does_not_fit_the_cache_or_the_vocabulary_is_refused() {
     let model = model(TINY);
     let mut cache = Cache::new(&model.config, 2, 40);
     let error = forward(&model, &ids(1), &mut cache).unwrap_err();
-    assert_eq!(error, ForwardError::Batch { expected: 2, found: 1 });
+    let expected = (3, [2, 1, 40, 4, 12]);
+    assert_eq!(error, ForwardError::Cache { expected, found: (3, [2, 2, 40, 4, 12]) });
+    let mut shallow = Cache::new(&model.config, 1, 40);
+    shallow.layers.pop();
+    let error = forward(&model, &ids(1), &mut shallow).unwrap_err();
+    assert_eq!(error, ForwardError::Cache { expected, found: (2, [2, 1, 40, 4, 12]) });
+    assert_eq!(
+        error.to_string(),
+        "the cache has 2 layers of [2, 1, 40, 4, 12]; the step needs 3 of [2, 1, 40, 4, 12]"
+    );
+    shallow.layers.clear();
+    assert!(matches!(forward(&model, &ids(1), &mut shallow), Err(ForwardError::Cache { found: (0, _), .. })));
     let mut cache = Cache::new(&model.config, 1, 40);
     let error = forward(&model, &Array2::from_elem((1, 1), 97), &mut cache).unwrap_err();
     assert_eq!(error, ForwardError::Token { token: 97, vocabulary: 97 });

@@ -6,17 +6,13 @@ use std::path::Path;
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
     Captures, CaseAssay, CaseEvidence, ReferenceCaptures, Reservation, Results, RunFacts, Setting, SpecSet,
-    Traits, assay, judge,
+    Traits, assay, confidence, judge,
 };
 
 use super::bag::SoundBag;
 use super::records::Records;
 use super::{Problem, Room, sound_if_none};
 use crate::layout::{self, Role, capture_path};
-
-/// Implementations whose KV cache is allocated for the whole context. A bundle cannot say so of itself, or it could
-/// choose what is required of it.
-const PREALLOCATED_CACHE: [&str; 1] = ["rust"];
 
 /// Captures of one implementation and case, opened.
 #[derive(Default)]
@@ -41,9 +37,11 @@ fn again(directory: &Path, bag: &SoundBag, records: &Records) -> Result<Results,
     let unlawful = |error: checkpoint_spec::SpecError| Problem::at(layout::RESULTS, error.to_string());
     let specs = SpecSet::bundled(&results.architecture.family).map_err(unlawful)?;
     let facts = facts(records);
+    let cases: Vec<&Case> = records.cases.iter().collect();
+    let confidence = confidence(&specs, &results.architecture, &cases).map_err(unlawful)?;
     let mut assays = Vec::new();
     for case in &records.cases {
-        assays.push(assay_case(directory, bag, records, &specs, case)?);
+        assays.push(assay_case(directory, bag, records, &specs, case, confidence)?);
     }
     judge(&specs, &facts, &assays).map_err(unlawful)
 }
@@ -54,6 +52,7 @@ fn assay_case(
     records: &Records,
     specs: &SpecSet,
     case: &Case,
+    confidence: f64,
 ) -> Result<CaseAssay, Problem> {
     let results = &records.results;
     let open = |role: Role| Opened::of(directory, bag, &role.folder(results), &case.id);
@@ -76,8 +75,8 @@ fn assay_case(
         references: &references,
     };
     let label = results.subject.to_string();
-    let traits = Traits { tokenizer: case.texts.is_some(), ..traits(records) };
-    let setting = Setting { specs, architecture: &results.architecture, traits, subject: &label };
+    let traits = Traits::of(&results.subject.name, case.texts.is_some());
+    let setting = Setting { specs, architecture: &results.architecture, traits, confidence, subject: &label };
     assay(&setting, &evidence).map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
 }
 
@@ -102,13 +101,6 @@ impl Opened {
     }
 }
 
-fn traits(records: &Records) -> Traits {
-    Traits {
-        preallocated_cache: PREALLOCATED_CACHE.contains(&records.results.subject.name.as_str()),
-        tokenizer: !records.materials.tokenizer.is_empty(),
-    }
-}
-
 /// What the judge was told beside the numbers. It is taken from the record where it changes no verdict for the better.
 fn facts(records: &Records) -> RunFacts {
     let results = &records.results;
@@ -122,7 +114,7 @@ fn facts(records: &Records) -> RunFacts {
         model: results.model.clone(),
         architecture: results.architecture.clone(),
         subject: results.subject.clone(),
-        traits: traits(records),
+        traits: Traits::of(&results.subject.name, !records.materials.tokenizer.is_empty()),
         references: results.references.clone(),
         cases: records.cases.iter().cloned().zip(abouts).collect(),
         subject_weights: records.materials.subject_weights.is_some(),
@@ -131,6 +123,7 @@ fn facts(records: &Records) -> RunFacts {
         reservations: results.reservations.iter().filter(of_the_run).cloned().collect(),
         not_applicable: not_applicable.collect(),
         notes: results.notes.clone(),
+        options: results.options.clone(),
     }
 }
 

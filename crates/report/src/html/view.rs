@@ -3,6 +3,10 @@
 use askama::Template;
 use checkpoint_spec::{CheckpointResult, Comparison, Finding, Mode, Outcome, Results, Verdict};
 
+use super::growth::Growth;
+use super::peers::Table;
+use crate::bounds::worst_elements;
+use crate::peers::{self, share};
 use crate::summary::{self, Divergent, Group, Standing};
 use crate::text::{lines, plain};
 use crate::{command, figures, phrases, words};
@@ -23,7 +27,10 @@ pub(super) struct Page {
     cards: Vec<Card>,
     divergence: Option<DivergenceView>,
     checkpoints: Vec<CheckpointView>,
-    peers: Peers,
+    budgets_about: &'static str,
+    budgets: Table,
+    peers: Table,
+    growth: Option<Growth>,
     disagreement: Option<String>,
     incidents: Vec<Titled>,
     reservations: Vec<String>,
@@ -51,6 +58,7 @@ struct Titled {
 struct DivergenceView {
     place: String,
     reason: String,
+    inputs: Option<&'static str>,
     judged: Vec<Judged>,
     findings: Vec<String>,
     command: String,
@@ -81,6 +89,9 @@ struct CheckpointView {
     /// Percent of the bar that is filled.
     bar: u32,
     over: bool,
+    /// What the subject uses of the rounding budget.
+    budget: String,
+    over_budget: bool,
     ties: String,
     place: String,
     kinds: Vec<Kind>,
@@ -97,6 +108,7 @@ struct Kind {
     run: String,
     replay: String,
     used: String,
+    budget: String,
     place: String,
 }
 
@@ -113,12 +125,6 @@ struct RequirementView {
     verdict: &'static str,
     checked: String,
     findings: Vec<String>,
-}
-
-#[derive(Default)]
-struct Peers {
-    implementations: Vec<String>,
-    rows: Vec<(String, Vec<String>)>,
 }
 
 impl Page {
@@ -139,7 +145,10 @@ impl Page {
             cards: cards(results),
             divergence: summary::divergent(results).map(|d| DivergenceView::new(results, &d)),
             checkpoints: results.checkpoints.iter().map(|c| CheckpointView::new(results, c)).collect(),
-            peers: Peers::new(results),
+            budgets_about: peers::BUDGETS,
+            budgets: Table::budgets(results),
+            peers: Table::errors(results),
+            growth: Growth::new(results),
             disagreement: results.quorum.disagreement.as_ref().map(finding),
             incidents: results.incidents.iter().map(incident).collect(),
             reservations: results.reservations.iter().map(reservation).collect(),
@@ -207,6 +216,7 @@ impl DivergenceView {
         Self {
             place: phrases::divergence_place(divergent),
             reason: words::meaning(divergence.reason).to_owned(),
+            inputs: phrases::divergence_inputs(divergence),
             judged: divergent.comparisons.iter().map(|c| Judged::new(c)).collect(),
             findings: divergent.findings.iter().map(|f| plain(&f.message)).collect(),
             command: command::reproduce(results, &divergence.checkpoint, Some(&divergence.case)),
@@ -221,7 +231,7 @@ impl Judged {
                 shape: shape.to_string(),
                 errors: phrases::errors(s),
                 buckets: phrases::buckets(s),
-                worst: s.worst.iter().map(phrases::element).collect(),
+                worst: worst_elements(s),
             }),
             _ => None,
         };
@@ -233,7 +243,8 @@ impl CheckpointView {
     fn new(results: &Results, checkpoint: &CheckpointResult) -> Self {
         let worst = summary::worst(&checkpoint.comparisons);
         let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
-        let share = worst.and_then(|c| c.outcome.statistics()).map_or(0.0, |s| s.used.0);
+        let used_of_ceiling = worst.and_then(|c| c.outcome.statistics()).map_or(0.0, |s| s.used.0);
+        let budget = peers::of_subject(results, &checkpoint.id);
         let departures = summary::departures(results, checkpoint);
         Self {
             id: plain(&checkpoint.id),
@@ -248,8 +259,10 @@ impl CheckpointView {
             ),
             error,
             used,
-            bar: bar(share),
-            over: share.is_nan() || share > 1.0,
+            bar: bar(used_of_ceiling),
+            over: is_over(used_of_ceiling),
+            budget: share(budget),
+            over_budget: budget.is_some_and(|used| is_over(used.0)),
             ties: figures::count(checkpoint.ties),
             place: worst.map(phrases::place).unwrap_or_default(),
             kinds: summary::groups(checkpoint, false).iter().map(Kind::new).collect(),
@@ -263,6 +276,10 @@ impl CheckpointView {
                 .collect(),
         }
     }
+}
+
+fn is_over(share: f64) -> bool {
+    share.is_nan() || share > 1.0
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=100 before")]
@@ -285,6 +302,7 @@ impl Kind {
             run: figure(Mode::Run),
             replay: figure(Mode::Replay),
             used: worst.map(|c| phrases::worst_figures(c).1).unwrap_or_default(),
+            budget: share(group.budget_used()),
             place: worst.map(phrases::place).unwrap_or_default(),
         }
     }
@@ -320,35 +338,5 @@ impl RequirementView {
             ),
             findings: requirement.findings.iter().map(finding).collect(),
         }
-    }
-}
-
-impl Peers {
-    /// One row per checkpoint, one column per implementation, in order of appearance.
-    fn new(results: &Results) -> Self {
-        let mut peers = Self::default();
-        for peer in &results.peers {
-            let name = plain(&peer.implementation);
-            if !peers.implementations.contains(&name) {
-                peers.implementations.push(name);
-            }
-        }
-        let columns = peers.implementations.len();
-        for peer in &results.peers {
-            let checkpoint = plain(&peer.checkpoint);
-            let figure =
-                [peer.run_max_abs, peer.replay_max_abs].map(|error| figures::error(error.0)).join(" / ");
-            let name = plain(&peer.implementation);
-            let Some(column) = peers.implementations.iter().position(|known| *known == name) else {
-                continue;
-            };
-            if peers.rows.last().is_none_or(|(id, _)| *id != checkpoint) {
-                peers.rows.push((checkpoint, vec!["—".to_owned(); columns]));
-            }
-            if let Some((_, cells)) = peers.rows.last_mut() {
-                cells[column] = figure;
-            }
-        }
-        peers
     }
 }

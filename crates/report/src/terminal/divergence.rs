@@ -4,6 +4,7 @@ use anstyle::Style;
 use checkpoint_spec::{Comparison, Divergence, Outcome, Results, StatisticsRecord};
 
 use super::{BOLD, DIM, Page, RED, remainder};
+use crate::bounds::{bounds, worst_elements};
 use crate::summary;
 use crate::table::Cell;
 use crate::text::plain;
@@ -15,6 +16,9 @@ pub(super) fn write(page: &mut Page<'_>, results: &Results) {
     page.heading("first divergence, in execution order");
     page.entry("where", RED, &phrases::divergence_place(&divergent));
     page.entry("reason", Style::new(), &format!("{}: {}", words::reason(*reason), words::meaning(*reason)));
+    if let Some(inputs) = phrases::divergence_inputs(divergent.divergence) {
+        page.entry("inputs", Style::new(), inputs);
+    }
     for comparison in &divergent.comparisons {
         numbers(page, comparison);
     }
@@ -31,13 +35,13 @@ fn numbers(page: &mut Page<'_>, comparison: &Comparison) {
     match &comparison.outcome {
         Outcome::Compared { shape, statistics } => {
             page.entry("  shape", Style::new(), &shape.to_string());
-            compared(page, statistics);
+            compared(page, comparison, statistics);
         }
         _ => page.entry("  found", Style::new(), &phrases::outcome(comparison)),
     }
 }
 
-fn compared(page: &mut Page<'_>, s: &StatisticsRecord) {
+fn compared(page: &mut Page<'_>, comparison: &Comparison, s: &StatisticsRecord) {
     let violations =
         format!("{} of {} out of bound", figures::count(s.violations), figures::count(s.elements));
     page.entry("  elements", Style::new(), &violations);
@@ -46,6 +50,10 @@ fn compared(page: &mut Page<'_>, s: &StatisticsRecord) {
     }
     page.entry("  errors", Style::new(), &phrases::errors(s));
     page.entry("  allowed", Style::new(), &format!("{} of it used", figures::share(s.used.0)));
+    for bound in bounds(comparison) {
+        let style = if bound.broken { RED } else { Style::new() };
+        page.entry(&format!("  {}", bound.label), style, &bound.text);
+    }
     let buckets: Vec<String> = phrases::buckets(s).iter().map(|(size, n)| format!("{size}: {n}")).collect();
     page.entry("  by size", Style::new(), &buckets.join(", "));
     worst(page, s);
@@ -54,8 +62,7 @@ fn compared(page: &mut Page<'_>, s: &StatisticsRecord) {
 fn worst(page: &mut Page<'_>, s: &StatisticsRecord) {
     let heads = ["worst at", "actual", "expected", "error", "allowed"];
     let mut rows = vec![heads.map(|head| Cell::left(head).style(DIM)).to_vec()];
-    rows.extend(s.worst.iter().map(|element| {
-        let [index, numbers @ ..] = phrases::element(element);
+    rows.extend(worst_elements(s).into_iter().map(|[index, numbers @ ..]| {
         [Cell::left(index)].into_iter().chain(numbers.map(Cell::right)).collect()
     }));
     page.table(&rows, 0, "  ");

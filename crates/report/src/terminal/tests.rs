@@ -27,6 +27,21 @@ fn a_divergence_and_what_follows_from_it() {
 }
 
 #[test]
+fn an_element_out_of_its_rounding_budget() {
+    insta::assert_snapshot!(plainly(&fixtures::failing_on_budget()));
+}
+
+#[test]
+fn a_systematic_error_within_every_budget() {
+    insta::assert_snapshot!(plainly(&fixtures::failing_on_systematic()));
+}
+
+#[test]
+fn a_chained_error_beyond_that_of_the_references() {
+    insta::assert_snapshot!(plainly(&fixtures::failing_on_chain()));
+}
+
+#[test]
 fn an_incident_and_hostile_text() {
     let text = plainly(&fixtures::incomplete());
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");

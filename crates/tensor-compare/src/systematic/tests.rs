@@ -25,8 +25,11 @@ fn fit(bug: impl Fn(usize, usize, f64) -> f64) -> Vec<Systematic> {
         .map(|(position, (y, r))| bug(position / COLUMNS, position % COLUMNS, *y) + r)
         .collect();
     let slices = vec![Slice::Tensor, Slice::Axis(1), Slice::Axis(0)];
-    let budget = RoundingBudget { unit: UNIT, confidence: 5.0, slices };
-    systematic(&budget, &shape, &actual, &oracle, &magnitude)
+    systematic(&budget(slices), &shape, &actual, &oracle, &magnitude)
+}
+
+fn budget(slices: Vec<Slice>) -> RoundingBudget {
+    RoundingBudget { unit: UNIT, confidence: 5.0, slices, shared_rows: false }
 }
 
 #[test]
@@ -72,16 +75,21 @@ fn a_constant_offset_is_seen_as_one() {
 #[test]
 fn constant_values_have_a_scale_only() {
     let shape = Shape::new([4]).unwrap();
-    let budget = RoundingBudget { unit: UNIT, confidence: 5.0, slices: vec![Slice::Tensor] };
+    let budget = budget(vec![Slice::Tensor]);
     let found = systematic(&budget, &shape, &[1.001; 4], &[1.0; 4], &[1.0; 4]);
     assert!(found[0].used > 1.0 && found[0].offset == 0.0 && (found[0].scale - 1e-3).abs() < 1e-9);
 }
 
 #[test]
 fn nothing_is_said_of_exact_results_or_of_too_few_elements() {
-    let budget = RoundingBudget { unit: UNIT, confidence: 5.0, slices: vec![Slice::Tensor, Slice::Axis(7)] };
+    let budget = budget(vec![Slice::Tensor, Slice::Axis(7)]);
     let few = Shape::new([2]).unwrap();
     assert_eq!(systematic(&budget, &few, &[1.1, 1.1], &[1.0, 1.0], &[1.0, 1.0]), []);
+    let empty = Shape::new([0, 3]).unwrap();
+    assert_eq!(systematic(&budget, &empty, &[], &[], &[]), []);
     let exact = Shape::new([4]).unwrap();
     assert_eq!(systematic(&budget, &exact, &[1.0; 4], &[1.0; 4], &[1.0; 4]), []);
 }
+
+mod correct;
+mod shared;

@@ -15,7 +15,7 @@ const TRAITS: Traits = Traits { preallocated_cache: true, tokenizer: true };
 /// A case, what a correct subject hands in for it, and what is required of it.
 pub(super) struct Scene {
     pub(super) specs: SpecSet,
-    case: Case,
+    pub(super) case: Case,
     pub(super) capture: Capture,
     pub(super) plan: Vec<Required>,
 }
@@ -24,7 +24,8 @@ impl Scene {
     pub(super) fn new(case: Case, precision: Precision) -> Self {
         let specs = SpecSet::bundled("gpt2").unwrap();
         let plan = required(&specs, &model::architecture(), &case, TRAITS, Mode::Run, precision).unwrap();
-        Self { capture: model::run(&case, precision), specs, case, plan }
+        let capture = model::Implementation::correct(precision).run(&case);
+        Self { capture, specs, case, plan }
     }
 
     /// Prefill and decode, two rows, generation.

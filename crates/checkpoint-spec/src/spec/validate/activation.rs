@@ -17,6 +17,7 @@ pub(super) fn validate(set: &SpecSet, activation: &ActivationSpec) -> Result<(),
     check_rule(activation)?;
     check_values(activation)?;
     check_replay(activation)?;
+    activation.validate_budget()?;
     activation.inputs.iter().try_for_each(|input| {
         check_input(set, activation, input).map_err(|problem| format!("input `{input}`: {problem}"))
     })

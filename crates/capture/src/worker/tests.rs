@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
-use capture::{Case, Tensor, TensorName};
 use tempfile::TempDir;
 
 use super::*;
+use crate::{Case, Tensor, TensorName};
 
 /// Gives one tensor for a run and fails a replay.
 struct Half {
@@ -68,14 +68,13 @@ fn list(jobs: Vec<Job>) -> WorkList {
     WorkList { schema, implementation, precision: Precision::F32, model: "model".into(), threads: 1, jobs }
 }
 
-fn read(list: &WorkList) -> Result<WorkList, WorkerError> {
+fn read(list: &WorkList) -> Result<WorkList, WorkListError> {
     read_work_list(serde_json::to_vec(list).unwrap().as_slice())
 }
 
 #[track_caller]
-fn assert_malformed(result: Result<WorkList, WorkerError>, part: &str) {
+fn assert_malformed(result: Result<WorkList, WorkListError>, part: &str) {
     let error = result.unwrap_err();
-    assert_eq!(error.exit_code(), WorkerError::USAGE);
     assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
 }
 
@@ -89,8 +88,9 @@ fn every_job_has_one_event_on_one_line_whatever_became_of_it() {
         job(at("nowhere/c"), Task::Run),
         job(at("d"), Task::Run),
     ];
-    let mut answers = Vec::new();
-    attempt_all(&list(jobs), &mut half(), &mut answers).unwrap();
+    let (mut answers, mut notes) = (Vec::new(), Vec::new());
+    attempt_all(&list(jobs), &mut half(), &mut answers, &mut notes).unwrap();
+    assert!(String::from_utf8(notes).unwrap().starts_with("job 1, case `case`: cannot\nreplay\njob 2,"));
     let lines = String::from_utf8(answers).unwrap();
     let events: Vec<Event> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 5);
@@ -108,7 +108,7 @@ fn a_stale_output_is_removed_before_the_attempt() {
     let output = folder.path().join("a");
     fs::write(&output, "stale").unwrap();
     let jobs = vec![job(&output, replay("elsewhere", None))];
-    attempt_all(&list(jobs), &mut half(), &mut Vec::new()).unwrap();
+    attempt_all(&list(jobs), &mut half(), &mut Vec::new(), &mut io::sink()).unwrap();
     assert!(!output.exists());
 }
 
@@ -116,7 +116,8 @@ fn a_stale_output_is_removed_before_the_attempt() {
 fn without_a_reader_the_work_ends() {
     let folder = TempDir::new().unwrap();
     let output = folder.path().join("a");
-    let error = attempt_all(&list(vec![job(&output, Task::Run)]), &mut half(), &mut Deaf).unwrap_err();
+    let error = attempt_all(&list(vec![job(&output, Task::Run)]), &mut half(), &mut Deaf, &mut io::sink())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert!(!output.exists());
 }
@@ -125,7 +126,7 @@ fn without_a_reader_the_work_ends() {
 fn a_work_list_without_jobs_asks_for_the_identity_alone() {
     let empty = read(&list(Vec::new())).unwrap();
     let mut answers = Vec::new();
-    attempt_all(&empty, &mut half(), &mut answers).unwrap();
+    attempt_all(&empty, &mut half(), &mut answers, &mut io::sink()).unwrap();
     assert_eq!(answers.iter().filter(|&&byte| byte == b'\n').count(), 1);
 }
 
@@ -154,5 +155,5 @@ fn magnitudes_need_f64() {
     assert_malformed(read(&wanting), "magnitudes at f32");
     assert!(read(&WorkList { precision: Precision::F64, ..wanting }).is_ok());
     let wrong = WorkList { precision: Precision::F64, ..list(vec![job("a", replay("b", Some(-1.0)))]) };
-    assert_malformed(read(&wrong), "c is finite and above 0");
+    assert_malformed(read(&wrong), "expected a number above 0");
 }

@@ -1,4 +1,4 @@
-//! The worker's loop: a work list in, events out.
+//! A worker's side of the protocol: a work list in, events out.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -6,13 +6,16 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-use capture::protocol::{Event, Job, SCHEMA, Task, WorkList};
-use capture::{Capture, Identity, Precision};
+use crate::protocol::{Event, Job, SCHEMA, Task, WorkList};
+use crate::{Capture, Identity, Precision};
 
-use crate::{WorkerError, note};
+/// A work list that cannot be done as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed work list: {0}")]
+pub struct WorkListError(String);
 
 /// An implementation that is ready to compute.
-pub(crate) trait Session {
+pub trait Session {
     /// Why a job gave no capture.
     type Error: Display;
 
@@ -24,27 +27,29 @@ pub(crate) trait Session {
 }
 
 /// Reads a work list to the end of the input and refuses one that cannot be done as it stands.
-pub(crate) fn read_work_list(mut input: impl Read) -> Result<WorkList, WorkerError> {
-    let malformed = |problem: String| WorkerError::WorkList(problem);
+pub fn read_work_list(mut input: impl Read) -> Result<WorkList, WorkListError> {
     let mut text = Vec::new();
-    input.read_to_end(&mut text).map_err(|error| malformed(error.to_string()))?;
-    let list: WorkList = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-    validate(&list).map_err(malformed)?;
+    input.read_to_end(&mut text).map_err(|error| WorkListError(error.to_string()))?;
+    let list: WorkList = serde_json::from_slice(&text).map_err(|error| WorkListError(error.to_string()))?;
+    validate(&list).map_err(WorkListError)?;
     Ok(list)
 }
 
-/// Attempts every job in order and says what became of each. Only an answer that cannot be delivered ends it early.
-pub(crate) fn attempt_all(
+/// Attempts every job in order and says what became of each; failures go to the notes, too. Only an answer that cannot
+/// be delivered ends it early.
+pub fn attempt_all(
     list: &WorkList,
     session: &mut impl Session,
     answers: &mut impl Write,
+    notes: &mut impl Write,
 ) -> io::Result<()> {
     say(answers, &Event::Ready { identity: session.identity().clone() })?;
     for (job, work) in list.jobs.iter().enumerate() {
         let event = match attempt(work, session) {
             Ok(()) => Event::Done { job },
             Err(error) => {
-                note(format_args!("job {job}, case `{}`: {error}", work.case.id));
+                // Nobody has to read them.
+                let _ = writeln!(notes, "job {job}, case `{}`: {error}", work.case.id);
                 Event::Failed { job, error }
             }
         };
@@ -73,13 +78,6 @@ fn validate(list: &WorkList) -> Result<(), String> {
             if magnitudes.is_some() && list.precision != Precision::F64 {
                 return Err(format!("job {index} wants magnitudes at {}; they need f64", list.precision));
             }
-            if let Some(confidence) = magnitudes
-                && !(confidence.is_finite() && *confidence > 0.0)
-            {
-                return Err(format!(
-                    "job {index} wants magnitudes for c = {confidence}; c is finite and above 0"
-                ));
-            }
         }
     }
     Ok(())
@@ -88,7 +86,7 @@ fn validate(list: &WorkList) -> Result<(), String> {
 fn attempt(job: &Job, session: &mut impl Session) -> Result<(), String> {
     remove_stale(&job.output).map_err(|error| format!("{}: {error}", job.output.display()))?;
     let capture = session.attempt(job).map_err(|error| error.to_string())?;
-    capture::write(&job.output, session.identity(), &capture).map_err(|error| error.to_string())
+    crate::write(&job.output, session.identity(), &capture).map_err(|error| error.to_string())
 }
 
 /// What is at the output afterwards must be this job's.

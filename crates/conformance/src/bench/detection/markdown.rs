@@ -1,0 +1,171 @@
+//! The tables for people.
+
+use std::fmt::Write;
+
+use checkpoint_spec::Measured;
+
+use super::alarms::Alarms;
+use super::named::{Budget, Correct, Row as NamedRow};
+use super::rules::Rule;
+use super::smallest::{Bug, Row, Smallest};
+use super::{Detection, Report};
+
+/// The peers' columns.
+const OTHERS: &str = "ceiling of the spec | allclose 1e-4 | allclose 1e-5 | assert_close";
+
+/// A factor that changes no bit of most elements; what is seen then is seen in elements of size 0.
+const SMALLEST_TOLD: f64 = 1e-9;
+
+/// All tables.
+pub fn markdown(report: &Report) -> String {
+    let mut text = String::new();
+    for model in &report.models {
+        detection(&mut text, model);
+    }
+    false_alarms(&mut text, &report.alarms);
+    text
+}
+
+fn detection(text: &mut String, found: &Detection) {
+    let Detection { model, case, tokens, confidence, correct, smallest, named } = found;
+    line(text, &format!("## {model}, case {case}, {tokens} tokens (c = {confidence})\n"));
+    for (correct, how) in correct.iter().zip(["as it is", "with scores of 128 and more"]) {
+        line(text, &format!("The correct Rust GPT-2, {how}: {}\n", of_correct(correct)));
+    }
+    for bug in Bug::ALL {
+        line(text, &format!("### The smallest bug seen: {}\n", about(bug)));
+        table_head(text, &["checkpoint", "activation", "rounding budget"]);
+        for row in smallest.iter().filter(|row| row.bug == bug) {
+            smallest_row(text, row);
+        }
+        line(text, "");
+    }
+    line(text, "### Bugs with names\n");
+    let bugs: Vec<_> = named.iter().filter(|row| row.changes_something()).collect();
+    let seen = bugs.iter().filter(|row| row.is_seen_where_it_sits()).count();
+    let sentence = "the rounding budget sees first at the checkpoint where they sit";
+    line(text, &format!("Of {} bugs that change a result, {sentence}: {seen}.\n", bugs.len()));
+    table_head(text, &["bug", "where it sits", "rounding budget sees it first at", "share of the budget"]);
+    for row in named {
+        named_row(text, row);
+    }
+    line(text, "");
+}
+
+fn about(bug: Bug) -> &'static str {
+    match bug {
+        Bug::Scale => "everything × (1 + f)",
+        Bug::Column => "one column (of scores and probabilities: one head) × (1 + f)",
+        Bug::Offset => "f · root mean square added to everything",
+        Bug::Element => "one element of median size × (1 + f)",
+        Bug::Weight => "one weight of median size × (1 + f)",
+    }
+}
+
+fn table_head(text: &mut String, columns: &[&str]) {
+    line(text, &format!("| {} | {OTHERS} |", columns.join(" | ")));
+    line(text, &format!("|{}", "---|".repeat(columns.len() + Rule::OTHERS.len())));
+}
+
+fn smallest_row(text: &mut String, row: &Row) {
+    let others = Rule::OTHERS.map(|rule| cell(row.smallest[rule.index()]));
+    let (budget, activation) = (cell(row.budget()), short(&row.activation));
+    line(text, &format!("| {} | `{activation}` | {budget} | {} |", row.checkpoint, others.join(" | ")));
+}
+
+fn cell(smallest: Smallest) -> String {
+    match smallest {
+        Smallest::Factor(factor) if factor < SMALLEST_TOLD => "any".to_owned(),
+        Smallest::Factor(factor) => format!("{factor:.1e}"),
+        Smallest::Unseen => "unseen".to_owned(),
+        Smallest::RefusesCorrect => "refuses correct code".to_owned(),
+    }
+}
+
+/// Without the layer, which stands for three of them.
+fn short(template: &str) -> &str {
+    template.strip_prefix("h.{l}.").unwrap_or(template)
+}
+
+fn named_row(text: &mut String, row: &NamedRow) {
+    let (first, share) = match &row.budget {
+        Budget::Seen(first) => (
+            format!("{} `{}`", first.checkpoint, first.activation),
+            format!("element {}, systematic {}", share(first.elements), share(first.systematic)),
+        ),
+        Budget::Unseen(used) => ("**unseen**".to_owned(), share(*used)),
+        Budget::ChangesNothing => ("changes nothing here".to_owned(), String::new()),
+    };
+    let others = row.others.map(|seen| if seen { "seen" } else { "–" });
+    let (bug, place) = (&row.bug, &row.place);
+    line(
+        text,
+        &format!("| {bug} | {} `{place}` | {first} | {share} | {} |", row.checkpoint, others.join(" | ")),
+    );
+}
+
+fn share(used: Measured) -> String {
+    match used.0 {
+        used if used.is_nan() => "NaN".to_owned(),
+        used if used < 0.1 => format!("{used:.3}"),
+        used if used < 10.0 => format!("{used:.2}"),
+        used => format!("{used:.0}"),
+    }
+}
+
+fn of_correct(correct: &Correct) -> String {
+    let refused = match correct.refused.as_slice() {
+        [] => "nothing refused".to_owned(),
+        refused => format!("**refused: {}**", refused.join(", ")),
+    };
+    let [ceiling, four, five, assert_close] = correct.refused_by_others;
+    format!(
+        "{refused}; elements use at most {} of the budget (`{}`), systematic error {} (`{}`). Activations refused by \
+         the ceiling {ceiling}, allclose 1e-4 {four}, 1e-5 {five}, assert_close {assert_close}.",
+        share(correct.elements),
+        correct.elements_at,
+        share(correct.systematic),
+        correct.systematic_at
+    )
+}
+
+fn false_alarms(text: &mut String, alarms: &Alarms) {
+    line(
+        text,
+        &format!(
+            "## False alarms: {} in {} cases on {}\n",
+            alarms.count(),
+            alarms.cases,
+            alarms.models.join(", ")
+        ),
+    );
+    line(text, "| correct implementation | tensors judged | budget used, element | systematic | alarms |");
+    line(text, "|---|---|---|---|---|");
+    for tally in &alarms.variants {
+        let (elements, systematic) = (share(tally.elements), share(tally.systematic));
+        let count = tally.element_alarms + tally.systematic_alarms;
+        line(
+            text,
+            &format!("| {} | {} | {elements} | {systematic} | {count} |", tally.variant, tally.comparisons),
+        );
+    }
+    for accused in &alarms.accusations {
+        line(
+            text,
+            &format!(
+                "\n**False alarm**: {} on {}, case {}: `{}`, element {}, systematic {}",
+                accused.variant,
+                accused.model,
+                accused.case,
+                accused.tensor,
+                share(accused.elements),
+                share(accused.systematic)
+            ),
+        );
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}

@@ -1,0 +1,84 @@
+//! `bench detection`: how small a bug is seen, and how often correct code is accused.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use super::super::checkpoint::{print, threads};
+use crate::bench::detection::{self, Request};
+use crate::exit::{NOT_CONFORMING, usage};
+use crate::implementation::Means;
+use crate::interrupt::Interrupt;
+use crate::model::ModelSource;
+use crate::place::Place;
+use crate::progress::Progress;
+
+/// How long a reference may take to start, and for one case.
+const TIME_LIMIT: Duration = Duration::from_secs(600);
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench detection
+  cargo xtask bench detection --cases 2000
+  cargo xtask bench detection --model ./my-gpt2 --format json > detection.json
+
+Exit codes: 0 no correct implementation was accused; 1 one was; 64 usage, 70 internal error, 130 interrupted.";
+
+/// What `bench detection` takes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Model in which bugs are looked for; may be given more than once [default: the bundled gpt2-rustbook and
+    /// synthetic:gpt2]
+    #[arg(long, value_parser = ModelSource::parse)]
+    model: Vec<ModelSource>,
+    /// Seeded cases on which correct implementations are judged, divided among three shapes of models
+    #[arg(long, value_name = "N", default_value_t = 210)]
+    cases: usize,
+    /// Threads to compute with [default: what the machine has]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// What is written to standard output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// No progress on standard error
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables
+    #[default]
+    Markdown,
+    /// Every figure as JSON (schema trialplate/detection/1)
+    Json,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.cases == 0 {
+        return Err(usage("--cases 0: at least one case is needed"));
+    }
+    let place = Place::find()?;
+    let means = Means {
+        logs: place.cache.join("logs"),
+        place,
+        threads: threads(arguments.threads)?,
+        time_limit: TIME_LIMIT,
+        interrupt: Interrupt::install()?,
+    };
+    let models = match arguments.model.as_slice() {
+        [] => vec![ModelSource::Bundled, ModelSource::Synthetic("gpt2".to_owned())],
+        models => models.to_vec(),
+    };
+    let request = Request { models, cases: arguments.cases };
+    let report = detection::run(&request, &means, &Progress::new(arguments.quiet))?;
+    print(&match arguments.format {
+        Format::Markdown => detection::markdown(&report),
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+    })?;
+    Ok(if report.accuses_correct_code() { ExitCode::from(NOT_CONFORMING) } else { ExitCode::SUCCESS })
+}

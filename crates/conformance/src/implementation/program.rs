@@ -1,0 +1,161 @@
+//! The program of a worker: found before anything runs, started when there is work, ended with all that it started.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::REFERENCES;
+use crate::exit::usage;
+use crate::place::Place;
+
+/// How often a wait looks around.
+pub(crate) const GLANCE: Duration = Duration::from_millis(50);
+/// How much of a program's standard error is told.
+const LAST_LINES: usize = 15;
+
+/// A program that speaks the worker protocol.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What it is reported as.
+    pub(super) name: String,
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+/// A started program. It does not outlive its owner, and neither does what it started.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    ended: bool,
+}
+
+impl Program {
+    /// A Python reference behind the bridge.
+    pub fn bridge(place: &Place, implementation: &str) -> Result<Self> {
+        let path = &place.worker;
+        if !is_executable(path) {
+            bail!(
+                "{}: no executable file, expected the worker that runs the references; `cargo xtask checkpoint` \
+                 builds it and says in TRIALPLATE_WORKER where it is",
+                path.display()
+            );
+        }
+        Ok(Self { name: implementation.to_owned(), path: path.clone(), arguments: Vec::new() })
+    }
+
+    /// Somebody's engine: a program and its arguments, separated by blanks.
+    pub fn command(command: &str) -> Result<Self> {
+        let mut words = command.split_whitespace();
+        let word = words
+            .next()
+            .ok_or_else(|| usage("`command:` needs a program, as in `command:./engine --flag`"))?;
+        let path = find(word).ok_or_else(|| {
+            usage(format!(
+                "command:{word}: no such program; expected the path of an executable file, or a name in PATH"
+            ))
+        })?;
+        let name = Path::new(word).file_stem().unwrap_or(word.as_ref()).to_string_lossy().into_owned();
+        if name == "rust" || REFERENCES.contains(&name.as_str()) {
+            return Err(usage(format!(
+                "command:{word} would be reported as `{name}`, which is another implementation; give the program \
+                 another name"
+            )));
+        }
+        Ok(Self { name, path, arguments: words.map(OsString::from).collect() })
+    }
+
+    /// Starts it.
+    pub(super) fn start(&self, stderr: File) -> Result<Process> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments);
+        Process::start(command, stderr)
+    }
+}
+
+impl Process {
+    /// Starts a command with pipes, in a process group of its own.
+    pub(crate) fn start(mut command: Command, stderr: File) -> Result<Self> {
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", command.get_program().display()))?;
+        Ok(Self { child, ended: false })
+    }
+
+    /// The ends of its pipes; each is given once.
+    pub(crate) fn pipes(&mut self) -> (Option<ChildStdin>, Option<ChildStdout>) {
+        (self.child.stdin.take(), self.child.stdout.take())
+    }
+
+    /// How it ended by itself; none when it has not within the patience. `stop` ends the wait.
+    pub(super) fn wait(
+        &mut self,
+        patience: Duration,
+        stop: impl Fn() -> Result<()>,
+    ) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        while !self.has_ended()? {
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            stop()?;
+            std::thread::sleep(GLANCE);
+        }
+        Ok(Some(self.end()?))
+    }
+
+    /// Looks without collecting it: until it is collected, nobody else can have its process group.
+    fn has_ended(&self) -> Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let found = retry_on_intr(|| waitid(WaitId::Pid(Pid::from_child(&self.child)), options))?;
+        Ok(found.is_some())
+    }
+
+    /// Ends it and what it started, and collects it.
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        if !self.ended {
+            // Nobody there is no failure.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            self.ended = true;
+        }
+        self.child.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// The end of what a program wrote to its standard error.
+pub(crate) fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
+/// Where a program is: a path as it stands, a bare name in PATH.
+fn find(word: &str) -> Option<PathBuf> {
+    if word.contains('/') {
+        return Some(PathBuf::from(word)).filter(|path| is_executable(path));
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(word)).find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,10 @@
+//! The real program, given bad input, bad workers, a hub, Ctrl-C and a full disk: a clear error that names what was found,
+//! what was expected and what to do; the right exit code; nothing half-written; never a pass.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod hub;
+mod models;
+mod scene;
+mod stopped;
+mod workers;
