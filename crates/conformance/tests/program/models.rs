@@ -86,7 +86,10 @@ fn truncated_weights() {
             &["model.safetensors: ", "bytes"],
         );
     }
-    assert_spoilt(|model| change_weights(model, |bytes| bytes.truncate(bytes.len() - 1)), &["model.safetensors: "]);
+    assert_spoilt(
+        |model| change_weights(model, |bytes| bytes.truncate(bytes.len() - 1)),
+        &["model.safetensors: "],
+    );
 }
 
 #[test]
