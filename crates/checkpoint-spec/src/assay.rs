@@ -7,6 +7,8 @@ mod peers;
 mod quorum;
 mod ties;
 
+use std::collections::BTreeSet;
+
 use capture::{Case, Precision, TensorName, TensorSource};
 
 pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
@@ -17,7 +19,7 @@ use measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, matched, repl
 
 use crate::Measured;
 use crate::checks::{CheckContext, Examination};
-use crate::plan::{Required, direct_inputs, required};
+use crate::plan::{Required, Traits, direct_inputs, required};
 use crate::results::{Mode, Outcome};
 use crate::spec::{ActivationSpec, Rule, SpecError};
 
@@ -93,7 +95,7 @@ pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseA
         case: evidence.case.id.clone(),
         observations,
         requirements: assayer.examine_requirements(&run),
-        unexpected: assayer.unexpected(&run, &replay),
+        unexpected: assayer.unexpected()?,
         quorum: quorum::observe(setting, evidence)?,
         peers,
     })
@@ -217,17 +219,20 @@ impl Assayer<'_> {
         examined
     }
 
-    fn unexpected(&self, run: &[Required], replay: &[Required]) -> Vec<TensorName> {
-        let extra = |source: Option<&dyn TensorSource>, plan: &[Required]| -> Vec<TensorName> {
-            let mut names = source.map(TensorSource::names).unwrap_or_default();
-            for required in plan {
-                names.remove(&required.name);
-            }
-            names.into_iter().collect()
-        };
-        let mut unexpected = extra(self.evidence.subject.run, run);
-        unexpected.extend(extra(self.evidence.subject.replay, replay));
-        unexpected
+    /// What the subject left that no spec names. An activation that a spec names and this run does not ask for, such
+    /// as the cache of an engine that the registry does not know to allocate one, is no surprise.
+    fn unexpected(&self) -> Result<Vec<TensorName>, SpecError> {
+        let Setting { specs, architecture, .. } = *self.setting;
+        let everything = Traits { preallocated_cache: true, tokenizer: true };
+        let mut unexpected = Vec::new();
+        let captures = self.evidence.subject;
+        for (mode, source) in [(Mode::Run, captures.run), (Mode::Replay, captures.replay)] {
+            let names = source.map(TensorSource::names).unwrap_or_default();
+            let known = required(specs, architecture, self.evidence.case, everything, mode, Precision::F32)?;
+            let known: BTreeSet<TensorName> = known.into_iter().map(|known| known.name).collect();
+            unexpected.extend(names.difference(&known).cloned());
+        }
+        Ok(unexpected)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use capture::Case;
-use checkpoint_spec::{CaseTemplate, bundled_cases};
+use checkpoint_spec::{CaseTemplate, Encode, bundled_cases};
 
 use crate::exit::usage;
 use crate::model::Model;
@@ -47,8 +47,7 @@ fn instantiate(template: &CaseTemplate, model: &Model, seed: u64) -> Result<Case
         let encoding = tokenizer.encode(text, false).map_err(|error| error.to_string())?;
         Ok(encoding.get_ids().iter().map(|id| i64::from(*id)).collect())
     };
-    let encode: Option<&dyn Fn(&str) -> Result<Vec<i64>, String>> =
-        if model.tokenizer.is_some() { Some(&encode) } else { None };
+    let encode = model.tokenizer.is_some().then_some(&encode as Encode<'_>);
     let (vocabulary, context) = (model.size("V"), model.size("C"));
     let case = template.instantiate(encode, vocabulary, context, seed).map_err(|error| error.to_string())?;
     case.validate(vocabulary, context).map_err(|error| error.to_string())?;

@@ -13,7 +13,12 @@ use clap::{Parser, Subcommand};
 use crate::exit::{USAGE, report_error};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", version, about = "Checkpoint conformance of transformer ports")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    about = "Checkpoint conformance of transformer ports"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -59,7 +59,8 @@ fn assert_complete(directory: &Path, files: &[(&str, Vec<u8>)]) {
     let mut names: Vec<_> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let mut expected: Vec<_> = files.iter().map(|(name, _)| *name).collect();
-    (names.sort(), expected.sort_unstable());
+    names.sort();
+    expected.sort_unstable();
     assert_eq!(names, expected);
     for (name, bytes) in files {
         assert!(fs::read(directory.join(name)).unwrap() == *bytes, "{name}");

@@ -197,10 +197,11 @@ impl<'a> Court<'a> {
             store(folder, &case.id, inputs)?;
         }
         let court = Self { specs, model, weights, confidence, folder, cases, inputs };
-        court.have_replayed("torch", Precision::F64, means, progress)?;
-        for peer in PEERS {
-            court.have_replayed(peer, Precision::F32, means, progress)?;
-        }
+        let (oracle, peers) = rayon::join(
+            || court.have_replayed("torch", Precision::F64, means, progress),
+            || PEERS.iter().try_for_each(|peer| court.have_replayed(peer, Precision::F32, means, progress)),
+        );
+        oracle.and(peers)?;
         Ok(court)
     }
 
