@@ -355,7 +355,7 @@ pub struct Incident {
     pub implementation: String,
     /// The case; none when it did not get that far.
     pub case: Option<String>,
-    /// `crashed`, `timed_out`, `refused`, `failed`.
+    /// `crashed`, `timed_out`, `broke_protocol`, `failed`.
     pub kind: String,
     /// What was found, with the last lines of its standard error.
     pub message: String,
