@@ -1,7 +1,7 @@
 //! What is true of a run beside its numbers.
 
 use anyhow::Result;
-use checkpoint_spec::{NotApplicable, Reservation, RunFacts};
+use checkpoint_spec::{NotApplicable, Reservation, RunFacts, SpecSet};
 
 use super::{Produced, Request, incidents, reference_identity};
 use crate::implementation::{Means, traits};
@@ -42,6 +42,17 @@ pub(super) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         ));
     }
     let mut reservations = Vec::new();
+    for spec in &SpecSet::bundled(&request.model.architecture.family)?.specs {
+        for golden in &spec.goldens {
+            let what = format!("golden {:?} ({})", golden.prompt, golden.source);
+            if golden.applies_to(&request.model.name) {
+                reservations.push(reservation(format!("{what} is not run: only the bundled cases are")));
+            } else {
+                let reason = format!("it belongs to the weights of {}", golden.models.join(" or "));
+                not_applicable.push((spec.id.clone(), NotApplicable { what, reason }));
+            }
+        }
+    }
     if request.references.len() < 2 {
         reservations.push(reservation(format!(
             "one reference ({}) judges alone, by choice; no quorum confirms it",
