@@ -4,6 +4,9 @@ use crate::Shape;
 use crate::statistics::{Criterion, NonFinite, Statistics};
 use crate::worst::Worst;
 
+/// The smallest sum of squares that still has all its digits: below, squares have underflowed.
+pub(crate) const SMALLEST_NORM: f64 = f64::MIN_POSITIVE / f64::EPSILON;
+
 /// Counts, sums and extremes of some elements.
 #[derive(Clone, Debug)]
 pub(crate) struct Partial {
@@ -124,7 +127,8 @@ impl Partial {
     fn cosine(&self) -> Option<f64> {
         // Roots first: the product of the norms could leave the range of f64 where the norms do not.
         let norms = self.norms[0].sqrt() * self.norms[1].sqrt();
-        (norms > 0.0 && norms.is_finite() && self.products.is_finite())
+        let large_enough = self.norms.iter().all(|&norm| norm >= SMALLEST_NORM);
+        (large_enough && norms.is_finite() && self.products.is_finite())
             .then(|| (self.products / norms).clamp(-1.0, 1.0))
     }
 }

@@ -140,7 +140,7 @@ pub struct Statistics {
     pub max_rel: f64,
     /// Root mean square error.
     pub rmse: f64,
-    /// Cosine similarity, in [−1, 1]; none when either norm is 0 or overflows.
+    /// Cosine similarity, in [−1, 1]; none when either norm is 0, overflows, or is so small that its square loses digits.
     pub cosine: Option<f64>,
     /// Largest distance in units in the last place of the dtype compared; none for integers. Neighbouring values are 1
     /// apart, across 0 as well, and the two zeros are 0 apart.

@@ -38,7 +38,9 @@ pub(super) fn compare(actual: TensorView<'_>, expected: TensorView<'_>, criterio
     let largest = |of: &dyn Fn(&Pair) -> f64| finite.iter().map(|pair| of(pair)).fold(0.0, f64::max);
     let sum = |of: &dyn Fn(&Pair) -> f64| finite.iter().map(|pair| of(pair)).sum::<f64>();
     let mean = |sum: f64| if finite.is_empty() { 0.0 } else { sum / finite.len() as f64 };
-    let norms = sum(&|p| p.actual.float.powi(2)).sqrt() * sum(&|p| p.expected.float.powi(2)).sqrt();
+    let squares = [sum(&|p| p.actual.float.powi(2)), sum(&|p| p.expected.float.powi(2))];
+    let norms = squares[0].sqrt() * squares[1].sqrt();
+    let no_digit_lost = squares.iter().all(|&square| square >= f64::MIN_POSITIVE / f64::EPSILON);
     let products = sum(&|p| p.actual.float * p.expected.float);
     let tested = || pairs.iter().map(|pair| pair.actual.float).filter(|value| value.is_finite());
     let ulps = finite.iter().map(|p| (p.actual.integer - p.expected.integer).unsigned_abs() as u64).max();
@@ -60,7 +62,7 @@ pub(super) fn compare(actual: TensorView<'_>, expected: TensorView<'_>, criterio
             expected => share(p.error, expected.abs()),
         }),
         rmse: mean(sum(&|p| p.error * p.error)).sqrt(),
-        cosine: (norms > 0.0 && norms.is_finite() && products.is_finite()).then(|| products / norms),
+        cosine: (no_digit_lost && norms.is_finite() && products.is_finite()).then(|| products / norms),
         max_ulp: is_float.then(|| ulps.unwrap_or(0)),
         used: largest(&|p| share(p.error, p.allowed)),
         range: tested().reduce(f64::min).zip(tested().reduce(f64::max)),
