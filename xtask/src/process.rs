@@ -20,6 +20,8 @@ use crate::progress::Progress;
 
 /// How many of a failed tool's last lines an error repeats.
 const LINES_KEPT: usize = 12;
+/// After how long an interrupted child that is still there is told again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
@@ -33,13 +35,24 @@ pub(crate) fn pass_signals_on() -> Result<(), Failure> {
         for number in &mut signals {
             CAUGHT.store(number, Ordering::SeqCst);
             match (*running(), Signal::from_named_raw(number)) {
-                // A group that is gone already needs no signal.
-                (Some(group), Some(signal)) => drop(kill_process_group(group, signal)),
+                (Some(group), Some(signal)) => pass_on(group, signal),
                 _ => std::process::exit(128 + number),
             }
         }
     });
     Ok(())
+}
+
+/// Passes a signal on to a group, and again every second until its leader has been waited for. Once is not enough: what
+/// a shell is just forking misses the signal, and the shell waits for it.
+fn pass_on(group: Pid, signal: Signal) {
+    thread::spawn(move || {
+        while *running() == Some(group) {
+            // A group that is gone already needs no signal.
+            let _ = kill_process_group(group, signal);
+            thread::sleep(AGAIN);
+        }
+    });
 }
 
 /// Runs a command with this process's output, and without input.
