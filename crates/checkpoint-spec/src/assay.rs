@@ -14,6 +14,7 @@ use capture::{Case, Precision, TensorName, TensorSource};
 pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
 pub use peers::PeerObservation;
 pub use quorum::QuorumObservation;
+pub use ties::first_flips_are_ties;
 
 use measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, matched, replayed, same_bits};
 

@@ -21,7 +21,7 @@ mod spec;
 pub use architecture::Architecture;
 pub use assay::{
     Captures, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Observation, PeerObservation,
-    QuorumObservation, ReferenceCaptures, Setting, assay,
+    QuorumObservation, ReferenceCaptures, Setting, assay, first_flips_are_ties,
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources};

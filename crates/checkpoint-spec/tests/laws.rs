@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "laws/generation.rs"]
+mod generation;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, confidence, judge,
+    CaseEvidence, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, confidence, judge,
 };
 use proof_bundle::{CapturePaths, Role};
 
@@ -69,13 +69,13 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &cases)?;
-    let produced = schedule::produce(request, means, progress, work.path(), confidence)?;
+    let produced = schedule::produce(request, means, progress, work.path(), (&specs, confidence))?;
     let part = progress.part("comparing", request.cases.len());
     let mut assays = Vec::new();
     for planned in &request.cases {
         means.interrupt.check()?;
         part.say(planned.case.id.clone());
-        assays.push(assay_case(request, means, &specs, planned, &produced, confidence)?);
+        assays.push(with_evidence(request, means, (&specs, confidence), planned, &produced, assay)??);
         part.step();
     }
     part.finish("compared");
@@ -84,14 +84,15 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     Ok(Outcome { results, captures: produced.paths(), work })
 }
 
-fn assay_case(
+/// Lays one case's captures before `look`.
+fn with_evidence<T>(
     request: &Request,
     means: &Means,
-    specs: &SpecSet,
+    (specs, confidence): (&SpecSet, f64),
     planned: &PlannedCase,
     produced: &Produced,
-    confidence: f64,
-) -> Result<CaseAssay> {
+    look: impl FnOnce(&Setting<'_>, &CaseEvidence<'_>) -> T,
+) -> Result<T> {
     let subject = request.subject.start(means)?;
     let setting = Setting {
         specs,
@@ -126,7 +127,7 @@ fn assay_case(
         not_contiguous: subject.run.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
         references: &references,
     };
-    Ok(assay(&setting, &evidence)?)
+    Ok(look(&setting, &evidence))
 }
 
 /// Identity and incidents of everyone who took part.

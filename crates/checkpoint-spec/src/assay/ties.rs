@@ -1,6 +1,6 @@
 //! Tokens: equal, or a tie of the oracle's logits.
 
-use capture::{Precision, Tensor, TensorName};
+use capture::{Precision, Tensor, TensorName, TensorSource};
 use tensor_compare::{Criterion, MatchedPair, compare};
 
 use super::measure::{compared, mismatch_outcome};
@@ -30,11 +30,30 @@ pub(super) fn compare_tokens(
     let unreadable = |error: tensor_compare::TensorError| Outcome::Unreadable { problem: error.to_string() };
     let (actual_ids, expected_ids) =
         (actual.view().to_i64().map_err(unreadable)?, expected.view().to_i64().map_err(unreadable)?);
-    let judge = TieJudge::new(required, setting, evidence)?;
+    let judge = TieJudge::new(&required.name, setting, evidence)?;
     let flips = actual_ids.iter().zip(&expected_ids).enumerate().filter(|(_, (a, e))| a != e);
     let ties = flips.filter(|&(position, (&a, &e))| judge.is_tie(position, a, e)).count() as u64;
     statistics.violations = statistics.violations.saturating_sub(ties);
     Ok(compared(actual, &statistics, ties, None))
+}
+
+/// Whether the subject, left to itself, first leaves the oracle's generation at a tie, in every row that leaves it.
+/// Only then may it be fed the oracle's tokens and asked again: past a flip that is none, what it does when fed shows
+/// nothing of what it did. False where either generation cannot be read.
+pub fn first_flips_are_ties(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> bool {
+    let name = TensorName::of_case("generated");
+    let tokens =
+        |source: Option<&dyn TensorSource>| source?.tensor(&name).ok().flatten()?.view().to_i64().ok();
+    let oracle = evidence.oracle().and_then(|oracle| tokens(oracle.f64.run));
+    let (Some(actual), Some(expected)) = (tokens(evidence.subject.run), oracle) else { return false };
+    let Ok(judge) = TieJudge::new(&name, setting, evidence) else { return false };
+    let row = evidence.case.generate.max(1);
+    actual.len() == expected.len()
+        && (0..expected.len()).step_by(row).all(|start| {
+            let mut positions = start..expected.len().min(start + row);
+            let first = positions.find(|&position| actual[position] != expected[position]);
+            first.is_none_or(|position| judge.is_tie(position, actual[position], expected[position]))
+        })
 }
 
 /// The oracle's logits from which the tokens were taken, and the error that f32 makes in them.
@@ -45,9 +64,9 @@ struct TieJudge {
 }
 
 impl TieJudge {
-    fn new(required: &Required, setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Self, Outcome> {
+    fn new(tokens: &TensorName, setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Self, Outcome> {
         let oracle = evidence.oracle().ok_or(Outcome::Missing { side: "oracle".to_owned() })?;
-        let logits_name = match required.name.step {
+        let logits_name = match tokens.step {
             Some(step) => TensorName::of_step(step, "logits.last"),
             None => TensorName::of_case("generated.logits"),
         };
@@ -76,7 +95,7 @@ impl TieJudge {
 /// one, so that no tie is granted on no evidence, nor by the subject's own error.
 fn peer_error(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> f64 {
     let name = TensorName::of_step(last_step(evidence.case), "logits.last");
-    let values = |source: Option<&dyn capture::TensorSource>| {
+    let values = |source: Option<&dyn TensorSource>| {
         source
             .and_then(|source| source.tensor(&name).ok().flatten())
             .map(|tensor| tensor.view().to_f64_lossy())

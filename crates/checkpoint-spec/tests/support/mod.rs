@@ -143,6 +143,11 @@ impl Scene {
     }
 
     pub(crate) fn assays(&self) -> Vec<CaseAssay> {
+        self.each_case(|setting, evidence| assay(setting, evidence).unwrap())
+    }
+
+    /// What `look` sees in every case.
+    pub(crate) fn each_case<T>(&self, look: impl Fn(&Setting<'_>, &CaseEvidence<'_>) -> T) -> Vec<T> {
         let subject = self.facts.subject.to_string();
         let cases: Vec<&Case> = self.evidence.iter().map(|evidence| &evidence.case).collect();
         let setting = Setting {
@@ -152,7 +157,7 @@ impl Scene {
             confidence: confidence(&self.specs, &self.facts.architecture, &cases).unwrap(),
             subject: &subject,
         };
-        self.evidence.iter().map(|evidence| evidence.assay(&setting)).collect()
+        self.evidence.iter().map(|evidence| evidence.shown_to(|shown| look(&setting, shown))).collect()
     }
 
     /// The subject's chained run of the first case.
@@ -177,7 +182,7 @@ impl Scene {
 }
 
 impl Evidence {
-    fn assay(&self, setting: &Setting<'_>) -> CaseAssay {
+    fn shown_to<T>(&self, look: impl Fn(&CaseEvidence<'_>) -> T) -> T {
         let references: Vec<ReferenceCaptures<'_>> = self
             .references
             .iter()
@@ -190,7 +195,7 @@ impl Evidence {
             not_contiguous: self.subject.run.as_ref().map_or(&nothing, |run| &run.capture.not_contiguous),
             references: &references,
         };
-        assay(setting, &evidence).unwrap()
+        look(&evidence)
     }
 }
 

@@ -10,12 +10,12 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use capture::protocol::{Job, Task};
 use capture::{CaptureFile, Case, Precision, Tensor, TensorName, TensorSource};
-use checkpoint_spec::Incident;
+use checkpoint_spec::{Incident, SpecSet, first_flips_are_ties};
 
 use proof_bundle::CapturePaths;
 
 use super::captures::{ImplementationCaptures, Produced};
-use super::{Request, capture_cache, digest};
+use super::{Request, capture_cache, digest, with_evidence};
 use crate::implementation::{Implementation, ImplementationName, Means};
 use crate::progress::Progress;
 
@@ -28,10 +28,10 @@ pub(super) fn produce(
     means: &Means,
     progress: &Progress,
     work: &Path,
-    confidence: f64,
+    law: (&SpecSet, f64),
 ) -> Result<Produced> {
     let mut produced = Produced::default();
-    let desk = Desk { request, means, progress, work, confidence, source: reference_source(means)? };
+    let desk = Desk { request, means, progress, work, law, source: reference_source(means)? };
     let mut rest: Vec<(String, Precision)> = Vec::new();
     for name in &request.references {
         rest.extend([(name.clone(), Precision::F64), (name.clone(), Precision::F32)]);
@@ -69,7 +69,8 @@ struct Desk<'a> {
     means: &'a Means,
     progress: &'a Progress,
     work: &'a Path,
-    confidence: f64,
+    /// The specs, and `c` of their rounding budgets.
+    law: (&'a SpecSet, f64),
     source: String,
 }
 
@@ -136,7 +137,7 @@ impl Desk<'_> {
         }
         for case in cases {
             let Some(inputs) = inputs.unwrap_or(&runs).get(&case.id).cloned() else { continue };
-            let magnitudes = self.is_oracle(name, precision).then_some(self.confidence);
+            let magnitudes = self.is_oracle(name, precision).then_some(self.law.1);
             let inputs_name = inputs.file_name().unwrap_or_default().to_string_lossy();
             let question = format!("replay {inputs_name} {magnitudes:?}");
             let task = Task::Replay { inputs, magnitudes };
@@ -234,11 +235,17 @@ impl Desk<'_> {
     }
 
     /// Whoever generated other tokens than the oracle at f32 generates again, fed the oracle's: what it would say at
-    /// each position is then comparable, past a tie as well.
+    /// each position is then comparable, past a tie as well. The subject only where it left the oracle at a tie: a wrong
+    /// generation stands as it is, for the judge to see.
     fn teacher_force(&self, produced: &mut Produced, inputs: &BTreeMap<String, PathBuf>) -> Result<()> {
         let Some(oracle) = self.request.references.first() else { return Ok(()) };
         let Some(oracle) = produced.reference(oracle, Precision::F64).cloned() else { return Ok(()) };
-        let again = self.forced_cases(&oracle, &produced.subject)?;
+        let mut again = Vec::new();
+        for case in self.forced_cases(&oracle, &produced.subject)? {
+            if self.left_at_ties(&case, produced)? {
+                again.push(case);
+            }
+        }
         if !again.is_empty() {
             produced
                 .forced
@@ -253,6 +260,13 @@ impl Desk<'_> {
             }
         }
         Ok(())
+    }
+
+    fn left_at_ties(&self, case: &Case, produced: &Produced) -> Result<bool> {
+        let Some(planned) = self.request.cases.iter().find(|planned| planned.case.id == case.id) else {
+            return Ok(false);
+        };
+        with_evidence(self.request, self.means, self.law, planned, produced, first_flips_are_ties)
     }
 
     /// The cases in which an implementation generated other tokens than the oracle, with the oracle's to be fed.
