@@ -2,7 +2,7 @@
 
 use capture::Identity;
 use checkpoint_spec::{
-    Comparison, Divergence, ElementRecord, Incident, Mode, Outcome, Results, StatisticsRecord,
+    Comparison, Divergence, ElementRecord, Incident, Mode, Outcome, Reason, Results, StatisticsRecord,
 };
 
 use crate::bounds::bounds;
@@ -109,9 +109,9 @@ pub(crate) fn divergence_place(divergent: &Divergent<'_>) -> String {
     plain(&format!("{checkpoint}{name}, {activation}, {step}case {case}, {}", words::mode(*mode)))
 }
 
-/// What a divergence in isolation shows: it is the first whose inputs agree.
+/// What a divergence in isolation shows: it is the first whose inputs agree. An output that is not there shows nothing.
 pub(crate) fn divergence_inputs(divergence: &Divergence) -> Option<&'static str> {
-    (divergence.mode == Mode::Replay).then_some(
+    (divergence.mode == Mode::Replay && divergence.reason != Reason::Missing).then_some(
         "the reference's own, bit for bit: the first place where inputs agree and the output does not",
     )
 }
