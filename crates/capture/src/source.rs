@@ -7,7 +7,7 @@ use tensor_compare::Tensor;
 use crate::{FileError, TensorName};
 
 /// Something that holds named tensors.
-pub trait TensorSource {
+pub trait TensorSource: Sync {
     /// All names, in order.
     fn names(&self) -> BTreeSet<TensorName>;
 

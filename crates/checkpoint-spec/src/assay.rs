@@ -76,12 +76,39 @@ pub struct CaseAssay {
     pub peers: Vec<PeerObservation>,
 }
 
+/// The numbers that do not depend on the subject's captures.
+#[derive(Clone, Debug)]
+pub struct ReferenceAssay {
+    /// The references against each other at f64.
+    pub quorum: Vec<QuorumObservation>,
+    /// The f32 references measured as if they were subjects.
+    pub peers: Vec<PeerObservation>,
+}
+
 /// Compares everything that specs, architecture and case require.
 pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseAssay, SpecError> {
-    let plan = |mode| {
-        required(setting.specs, setting.architecture, evidence.case, setting.traits, mode, Precision::F32)
-    };
-    let (run, replay) = (plan(Mode::Run)?, plan(Mode::Replay)?);
+    assay_subject(setting, evidence, assay_references(setting, evidence)?)
+}
+
+/// Compares the references with each other and with the oracle.
+pub fn assay_references(
+    setting: &Setting<'_>,
+    evidence: &CaseEvidence<'_>,
+) -> Result<ReferenceAssay, SpecError> {
+    let (run, replay) = plans(setting, evidence)?;
+    Ok(ReferenceAssay {
+        quorum: quorum::observe(setting, evidence)?,
+        peers: peers::observe(setting, evidence, &run, &replay),
+    })
+}
+
+/// Compares the subject with references that were compared already.
+pub fn assay_subject(
+    setting: &Setting<'_>,
+    evidence: &CaseEvidence<'_>,
+    references: ReferenceAssay,
+) -> Result<CaseAssay, SpecError> {
+    let (run, replay) = plans(setting, evidence)?;
     let assayer = Assayer { setting, evidence };
     let mut observations = Vec::new();
     for required in &run {
@@ -90,16 +117,27 @@ pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseA
     for required in &replay {
         assayer.observe_replay(required, &mut observations);
     }
-    let peers = peers::observe(setting, evidence, &run, &replay);
+    let ReferenceAssay { quorum, peers } = references;
     peers::bound_chained_errors(setting, evidence, &peers, &mut observations);
     Ok(CaseAssay {
         case: evidence.case.id.clone(),
         observations,
         requirements: assayer.examine_requirements(&run),
         unexpected: assayer.unexpected()?,
-        quorum: quorum::observe(setting, evidence)?,
+        quorum,
         peers,
     })
+}
+
+/// What a run and a replay must hold.
+fn plans(
+    setting: &Setting<'_>,
+    evidence: &CaseEvidence<'_>,
+) -> Result<(Vec<Required>, Vec<Required>), SpecError> {
+    let plan = |mode| {
+        required(setting.specs, setting.architecture, evidence.case, setting.traits, mode, Precision::F32)
+    };
+    Ok((plan(Mode::Run)?, plan(Mode::Replay)?))
 }
 
 struct Assayer<'a> {

@@ -5,12 +5,15 @@
 
 mod checkpoint;
 mod divergence;
+mod faults;
 mod finding;
 mod quorum;
 
 use std::collections::BTreeMap;
 
 use capture::{Case, Identity, Precision};
+
+pub use faults::{FaultFacts, fault_case, observe_fault};
 
 use crate::assay::CaseAssay;
 use crate::judge::finding::Law;
@@ -47,6 +50,8 @@ pub struct RunFacts {
     pub reservations: Vec<Reservation>,
     /// What does not apply to this run, by checkpoint, with the reason.
     pub not_applicable: Vec<(String, NotApplicable)>,
+    /// What the gate made of deliberate bugs.
+    pub faults: FaultFacts,
     /// Facts that change no verdict.
     pub notes: Vec<String>,
     /// The options that named model, subject and references, as given on the command line.
@@ -66,8 +71,10 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         }
     }
     let peers = peers(specs, facts, assays);
-    let reservations = checkpoint::reservations(facts, &checkpoints, &peers);
-    let verdict = overall(facts, quorum.verdict, checkpoints.iter().map(|c| c.verdict), &reservations);
+    let faults = faults::judge(specs, facts);
+    let reservations = checkpoint::reservations(facts, &checkpoints, &peers, &faults);
+    let parts = checkpoints.iter().map(|checkpoint| checkpoint.verdict).chain([faults.verdict]);
+    let verdict = overall(facts, quorum.verdict, parts, &reservations);
     Ok(Results {
         schema: RESULTS_SCHEMA.to_owned(),
         model: facts.model.clone(),
@@ -76,6 +83,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         references: facts.references.clone(),
         cases: facts.cases.iter().map(summary).collect(),
         first_divergence: divergence::first(law, assays, &checkpoints),
+        faults,
         peers,
         quorum,
         checkpoints,
@@ -127,10 +135,10 @@ fn summary((case, about): &(Case, String)) -> CaseSummary {
 fn overall(
     facts: &RunFacts,
     quorum: Verdict,
-    checkpoints: impl Iterator<Item = Verdict>,
+    parts: impl Iterator<Item = Verdict>,
     reservations: &[Reservation],
 ) -> Verdict {
-    let mut verdict = checkpoints.max().unwrap_or(Verdict::Incomplete).max(quorum);
+    let mut verdict = parts.max().unwrap_or(Verdict::Incomplete).max(quorum);
     if !facts.incidents.is_empty() {
         verdict = verdict.max(Verdict::Error);
     }

@@ -21,16 +21,17 @@ mod spec;
 pub use architecture::Architecture;
 pub use assay::{
     Captures, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Observation, PeerObservation,
-    QuorumObservation, ReferenceCaptures, Setting, assay, first_flips_are_ties,
+    QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, assay, assay_references, assay_subject,
+    first_flips_are_ties,
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources};
 pub use checks::{Check, CheckContext, Examination};
-pub use judge::{RunFacts, judge};
+pub use judge::{FaultFacts, RunFacts, fault_case, judge, observe_fault};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
-    ActivationSpec, Applies, BudgetRule, Derivation, FalseAlarm, Golden, Kind, NonFinitePolicy, Requirement,
-    Rule, Spec, SpecError, SpecSet, Steps,
+    ActivationSpec, Applies, BudgetRule, Derivation, FalseAlarm, FaultJudge, FaultSpec, Golden, Kind, Need,
+    NonFinitePolicy, Requirement, Rule, Spec, SpecError, SpecSet, Steps,
 };

@@ -1,5 +1,6 @@
 //! The record of a run: what was compared, what it means. Written by the run, read by verifier and reports.
 
+mod faults;
 mod numbers;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use capture::{Identity, Shape, TensorName};
 use serde::{Deserialize, Serialize};
 use tensor_compare::DType;
 
+pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
 
 use crate::{Architecture, Measured};
@@ -37,6 +39,8 @@ pub struct Results {
     pub checkpoints: Vec<CheckpointResult>,
     /// The first divergent activation in execution order.
     pub first_divergence: Option<Divergence>,
+    /// Whether the gate refuses what it must refuse, on this model.
+    pub faults: FaultPanel,
     /// How each f32 reference fares when it is measured as if it were the subject.
     pub peers: Vec<PeerFigure>,
     /// What stopped an implementation, if anything did.
@@ -138,6 +142,8 @@ pub enum Reason {
     Unreadable,
     /// An argmax flip within the error budget of the logits: a pass, counted.
     Tie,
+    /// An implementation was stopped or did not answer.
+    Incident,
 }
 
 /// How the subject's activation was produced.

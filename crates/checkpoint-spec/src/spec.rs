@@ -1,5 +1,6 @@
 //! Spec files: one per checkpoint, read strictly.
 
+mod fault;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tensor_compare::{Criterion, Tolerance};
 
 use crate::Check;
+
+pub use fault::{FaultJudge, FaultSpec, Need};
 
 /// The specs of one family, in checkpoint order.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +43,9 @@ pub struct Spec {
     /// The numbered requirements.
     #[serde(rename = "requirement")]
     pub requirements: Vec<Requirement>,
+    /// The bugs that must be refused here.
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultSpec>,
     /// The false-alarm probability of a whole run; in the first spec only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub false_alarm: Option<FalseAlarm>,
@@ -283,6 +289,11 @@ impl SpecSet {
         self.specs.iter().enumerate().flat_map(|(spec, found)| {
             found.activations.iter().enumerate().map(move |(index, activation)| (spec, index, activation))
         })
+    }
+
+    /// All faults in the order of the files, with the checkpoint that declares each.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &FaultSpec)> {
+        self.specs.iter().flat_map(|spec| spec.faults.iter().map(|fault| (spec.id.as_str(), fault)))
     }
 }
 

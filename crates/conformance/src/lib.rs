@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cases;
 pub mod cli;
 pub mod exit;
+pub mod fault;
 pub mod implementation;
 pub mod interrupt;
 pub mod materials;

@@ -12,14 +12,17 @@ use std::time::Duration;
 use anyhow::Result;
 use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::{
-    CaseEvidence, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, confidence, judge,
+    CaseEvidence, Extent, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, confidence, judge,
 };
 use proof_bundle::{CapturePaths, Role};
 
-pub use captures::Produced;
+pub use captures::{OpenedCaptures, Produced};
 pub use digest::files_below;
+pub(crate) use facts::facts;
+pub(crate) use schedule::{generated, produce};
 
 use crate::cases::PlannedCase;
+use crate::fault;
 use crate::implementation::{ImplementationName, Means, traits};
 use crate::model::Model;
 use crate::progress::Progress;
@@ -45,6 +48,8 @@ pub struct Request {
     pub threads: usize,
     /// How long a worker may take for one job.
     pub time_limit: Duration,
+    /// How many of the declared faults are put in.
+    pub faults: Extent,
     /// Compute references anew, even where their captures are cached.
     pub fresh: bool,
     /// The options that named model, subject and references, as given.
@@ -69,7 +74,7 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &cases)?;
-    let produced = schedule::produce(request, means, progress, work.path(), (&specs, confidence))?;
+    let produced = produce(request, means, progress, work.path(), (&specs, confidence))?;
     let part = progress.part("comparing", request.cases.len());
     let mut assays = Vec::new();
     for planned in &request.cases {
@@ -79,7 +84,8 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
         part.step();
     }
     part.finish("compared");
-    let facts = facts::facts(request, means, &produced)?;
+    let mut facts = facts(request, means, &produced)?;
+    facts.faults = fault::examine(request, means, progress, &produced, (&specs, confidence), &facts)?;
     let results = judge(&specs, &facts, &assays)?;
     Ok(Outcome { results, captures: produced.paths(), work })
 }
@@ -103,19 +109,7 @@ fn with_evidence<T>(
     };
     let id = &planned.case.id;
     let subject = produced.subject.open(id)?;
-    let opened: Vec<_> = request
-        .references
-        .iter()
-        .map(|name| {
-            let at =
-                |precision| produced.reference(name, precision).map(|captures| captures.open(id)).transpose();
-            Ok((
-                name.clone(),
-                at(Precision::F32)?.unwrap_or_default(),
-                at(Precision::F64)?.unwrap_or_default(),
-            ))
-        })
-        .collect::<Result<_>>()?;
+    let opened = open_references(request, produced, id)?;
     let references: Vec<ReferenceCaptures<'_>> = opened
         .iter()
         .map(|(name, f32, f64)| ReferenceCaptures { name: name.clone(), f32: f32.view(), f64: f64.view() })
@@ -128,6 +122,20 @@ fn with_evidence<T>(
         references: &references,
     };
     Ok(look(&setting, &evidence))
+}
+
+/// One case's captures of every reference, in order of precedence: name, f32, f64.
+pub(crate) fn open_references(
+    request: &Request,
+    produced: &Produced,
+    case: &str,
+) -> Result<Vec<(String, OpenedCaptures, OpenedCaptures)>> {
+    let of = |name: &String| {
+        let at =
+            |precision| produced.reference(name, precision).map(|captures| captures.open(case)).transpose();
+        Ok((name.clone(), at(Precision::F32)?.unwrap_or_default(), at(Precision::F64)?.unwrap_or_default()))
+    };
+    request.references.iter().map(of).collect()
 }
 
 /// Identity and incidents of everyone who took part.

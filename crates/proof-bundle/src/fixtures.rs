@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
 use checkpoint_spec::{
-    Architecture, Captures, CaseEvidence, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits,
-    assay, judge,
+    Architecture, Captures, CaseEvidence, FaultFacts, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
+    Traits, assay, judge,
 };
 
 use crate::bag::{TAG_FILES, TAG_MANIFEST};
@@ -123,6 +123,7 @@ fn results(case: &Case, capture: &Capture) -> Results {
         incidents: vec![],
         reservations: vec![],
         not_applicable: vec![],
+        faults: FaultFacts::default(),
         notes: vec!["the model has no tokenizer".to_owned()],
         options: Vec::new(),
     };

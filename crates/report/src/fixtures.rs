@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use capture::{DType, Identity, Precision, Shape};
 use checkpoint_spec::{
     Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Divergence,
-    ElementRecord, Finding, Incident, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum,
-    RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, StatisticsRecord, SystematicRecord,
-    Verdict,
+    ElementRecord, Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Finding, Incident, Killer,
+    Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum, RESULTS_SCHEMA, Reason, RequirementResult,
+    Reservation, Results, StatisticsRecord, SystematicRecord, Verdict,
 };
 use tensor_compare::{NonFinite, Statistics};
 
@@ -45,6 +45,56 @@ fn statistics(used: f64) -> StatisticsRecord {
         }],
         ties: 0,
         budget: None,
+    }
+}
+
+/// A panel of one fault that was killed and one that changes nothing.
+pub(crate) fn panel() -> FaultPanel {
+    let killer = Killer {
+        by: "06".to_owned(),
+        reason: Reason::Ceiling,
+        tensor: Some("step0/h.0.mlp.act".to_owned()),
+        mode: Some(Mode::Replay),
+        margin: Some(Measured(4.75)),
+        message: "24 of 1024 elements out of bounds".to_owned(),
+    };
+    let killed = FaultResult {
+        id: "gelu-erf".to_owned(),
+        checkpoint: "06".to_owned(),
+        what: "GELU by erf in place of tanh".to_owned(),
+        by: "06".to_owned(),
+        reasons: vec![Reason::Ceiling, Reason::Budget],
+        word: FaultWord::Killed,
+        note: None,
+        observation: Some(FaultObservation {
+            id: "gelu-erf".to_owned(),
+            changed: true,
+            killer: Some(killer),
+            refusals: BTreeMap::from([("06".to_owned(), Verdict::Fail), ("07".to_owned(), Verdict::Blocked)]),
+            verdict: Verdict::Fail,
+        }),
+    };
+    let equivalent = FaultResult {
+        id: "argmax-last-of-equals".to_owned(),
+        checkpoint: "10".to_owned(),
+        what: "of equal logits the last is taken".to_owned(),
+        by: "10".to_owned(),
+        reasons: vec![Reason::Exact],
+        word: FaultWord::Equivalent,
+        note: Some("no two logits are equal".to_owned()),
+        observation: None,
+    };
+    FaultPanel {
+        extent: Extent::All,
+        case: Some("batch-decode".to_owned()),
+        declared: 2,
+        required: 1,
+        killed: 1,
+        equivalent: 1,
+        not_exercised: 0,
+        problem: None,
+        verdict: Verdict::Pass,
+        faults: vec![killed, equivalent],
     }
 }
 
@@ -260,6 +310,7 @@ pub(crate) fn passing() -> Results {
             worst: Some("paragraph step0/h.1.mlp.act".to_owned()),
             disagreement: None,
         },
+        faults: panel(),
         checkpoints: vec![
             checkpoint(
                 "02",

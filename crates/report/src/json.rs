@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use checkpoint_spec::{
-    BudgetRecord, CheckpointResult, Comparison, ElementRecord, Finding, Incident, Measured, Outcome,
-    PeerFigure, Quorum, RequirementResult, Results, StatisticsRecord, SystematicRecord,
+    BudgetRecord, CheckpointResult, Comparison, ElementRecord, FaultPanel, FaultResult, Finding, Incident,
+    Measured, Outcome, PeerFigure, Quorum, RequirementResult, Results, StatisticsRecord, SystematicRecord,
 };
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ pub fn json(results: &Results, bundle: Option<&Path>, strict: bool) -> Value {
         "required": totals.required,
         "ties": totals.ties,
         "quorum": quorum(&results.quorum),
+        "faults": faults(&results.faults),
         "first_divergence": first_divergence(results),
         "checkpoints": results.checkpoints.iter().map(checkpoint).collect::<Vec<_>>(),
         "peers": results.peers.iter().map(peer).collect::<Vec<_>>(),
@@ -53,6 +54,47 @@ fn identity(identity: &capture::Identity) -> Value {
         "id": text(&identity.to_string()),
         "version": text(&identity.version),
         "device": text(&identity.device),
+    })
+}
+
+fn faults(panel: &FaultPanel) -> Value {
+    json!({
+        "extent": panel.extent,
+        "verdict": words::verdict(panel.verdict),
+        "case": panel.case.as_deref().map(text),
+        "declared": panel.declared,
+        "required": panel.required,
+        "killed": panel.killed,
+        "equivalent": panel.equivalent,
+        "not_exercised": panel.not_exercised,
+        "problem": panel.problem.as_deref().map(text),
+        "matrix": panel.faults.iter().map(fault).collect::<Vec<_>>(),
+    })
+}
+
+fn fault(fault: &FaultResult) -> Value {
+    let observation = fault.observation.as_ref();
+    let killer = observation.and_then(|observation| observation.killer.as_ref());
+    json!({
+        "id": text(&fault.id),
+        "what": text(&fault.what),
+        "checkpoint": text(&fault.checkpoint),
+        "by": text(&fault.by),
+        "reasons": fault.reasons.iter().map(|reason| words::reason(*reason)).collect::<Vec<_>>(),
+        "word": fault.word,
+        "note": fault.note.as_deref().map(text),
+        "killer": killer.map(|killer| json!({
+            "by": text(&killer.by),
+            "reason": words::reason(killer.reason),
+            "tensor": killer.tensor.as_deref().map(text),
+            "mode": killer.mode.map(words::mode),
+            "margin": killer.margin.map(number),
+            "message": text(&killer.message),
+        })),
+        "refusals": observation.map(|observation| {
+            let refusals = observation.refusals.iter();
+            refusals.map(|(id, verdict)| json!({ "checkpoint": text(id), "verdict": words::verdict(*verdict) })).collect::<Vec<_>>()
+        }),
     })
 }
 

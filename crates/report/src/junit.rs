@@ -1,11 +1,11 @@
 //! The report as JUnit XML, for CI systems. Times are left out, so that the same record gives the same bytes.
 
-use checkpoint_spec::{CheckpointResult, ComparisonVerdict, Mode, Results, Verdict};
+use checkpoint_spec::{CheckpointResult, ComparisonVerdict, FaultPanel, FaultWord, Mode, Results, Verdict};
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use crate::summary::{self, Group, Standing};
 use crate::text::{lines, plain};
-use crate::{phrases, words};
+use crate::{faults, phrases, words};
 
 /// Departures and findings listed per test case.
 const FEW: usize = 10;
@@ -28,6 +28,7 @@ pub fn junit(results: &Results) -> Result<String, SerializeError> {
     run.add_test_case(of_verdict("verdict", "run", results.verdict, &compared));
     report.add_test_suite(run);
     report.add_test_suites(results.checkpoints.iter().map(suite));
+    report.add_test_suite(panel(&results.faults));
     report.to_string()
 }
 
@@ -58,6 +59,23 @@ fn suite(checkpoint: &CheckpointResult) -> TestSuite {
     for exempt in &checkpoint.not_applicable {
         let status = skipped(&format!("not applicable: {}", exempt.reason));
         suite.add_test_case(case(&plain(&exempt.what), &name, status));
+    }
+    suite
+}
+
+/// A test case for every fault and one for the panel.
+fn panel(panel: &FaultPanel) -> TestSuite {
+    let mut suite = TestSuite::new("faults");
+    suite.add_test_case(of_verdict("verdict", "faults", panel.verdict, &faults::summary(panel)));
+    for fault in &panel.faults {
+        let (found, _) = faults::found(fault);
+        let status = match fault.word {
+            FaultWord::Killed | FaultWord::Equivalent => TestCaseStatus::success(),
+            FaultWord::NotExercised => skipped(&format!("no place in these cases: {found}")),
+            FaultWord::Missing => status(ComparisonVerdict::Error, faults::word(fault.word), ""),
+            _ => status(ComparisonVerdict::Fail, &faults::departure(fault), ""),
+        };
+        suite.add_test_case(case(&plain(&format!("{}: {}", fault.id, fault.what)), "faults", status));
     }
     suite
 }

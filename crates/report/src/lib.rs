@@ -8,6 +8,7 @@
 mod annotations;
 mod bounds;
 mod command;
+mod faults;
 mod figures;
 #[cfg(test)]
 mod fixtures;

@@ -5,7 +5,7 @@ use checkpoint_spec::{Comparison, Divergence, Outcome, Results};
 use crate::bounds::worst_elements;
 use crate::peers::{BUDGETS, Peers, of_subject, share};
 use crate::text::{lines, plain};
-use crate::{command, figures, phrases, summary, words};
+use crate::{command, faults, figures, phrases, summary, words};
 
 /// Departures and findings shown per checkpoint.
 const FEW: usize = 10;
@@ -19,6 +19,7 @@ pub fn markdown(results: &Results) -> String {
     divergence(&mut page, results);
     departures(&mut page, results);
     requirements(&mut page, results);
+    faulty(&mut page, results);
     budgets(&mut page, results);
     peers(&mut page, results);
     remarks(&mut page, results);
@@ -43,6 +44,7 @@ fn header(page: &mut String, results: &Results) {
     }
     entry("Cases", &results.cases.iter().map(|case| case.id.as_str()).collect::<Vec<_>>().join(", "));
     entry("Quorum", &phrases::quorum(results));
+    entry("Faults", &faults::summary(&results.faults));
     if let Some(finding) = &results.quorum.disagreement {
         entry("Disagreement", &format!("{} {}: {}", finding.case, finding.tensor, finding.message));
     }
@@ -170,6 +172,19 @@ fn peers(page: &mut String, results: &Results) {
         let [run, replay] = errors;
         row(page, &[cell(&peer.checkpoint), cell(&peer.implementation), run, replay]);
     }
+}
+
+/// Faults that were not treated as declared.
+fn faulty(page: &mut String, results: &Results) {
+    let departures: Vec<_> = results.faults.departures().collect();
+    if departures.is_empty() {
+        return;
+    }
+    *page += "\n## Faults not treated as declared\n\n";
+    for fault in departures.iter().take(FEW) {
+        *page += &format!("- {}\n", code(&faults::departure(fault)));
+    }
+    remainder(page, departures.len());
 }
 
 fn remarks(page: &mut String, results: &Results) {

@@ -4,12 +4,12 @@ mod checkpoints;
 mod divergence;
 
 use anstyle::{AnsiColor, Style};
-use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, Results, Verdict};
+use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, FaultResult, Results, Verdict};
 
 use crate::summary;
 use crate::table::{self, Cell};
 use crate::text::{lines, plain, wrap};
-use crate::{Presentation, command, figures, phrases, words};
+use crate::{Presentation, command, faults, figures, phrases, words};
 
 /// Departures and findings shown per checkpoint, unless more is asked for.
 const FEW: usize = 3;
@@ -32,6 +32,7 @@ pub fn terminal(results: &Results, presentation: &Presentation) -> String {
     divergence::write(&mut page, results);
     departures(&mut page, results);
     requirements(&mut page, results);
+    faults(&mut page, results);
     incidents(&mut page, results);
     remarks(&mut page, results);
     end(&mut page, results);
@@ -200,6 +201,31 @@ fn requirements(page: &mut Page<'_>, results: &Results) {
             }
         }
     }
+}
+
+fn faults(page: &mut Page<'_>, results: &Results) {
+    let panel = &results.faults;
+    page.entry("faults", colour(panel.verdict), &faults::summary(panel));
+    let departures: Vec<_> = panel.departures().collect();
+    let few = page.few();
+    for fault in departures.iter().take(few) {
+        page.entry("", RED, &faults::departure(fault));
+    }
+    remainder(page, departures.len(), few);
+    if page.presentation.verbose {
+        let rows: Vec<Vec<Cell>> = panel.faults.iter().map(fault_row).collect();
+        page.table(&rows, 2, &" ".repeat(LABEL));
+    }
+}
+
+fn fault_row(fault: &FaultResult) -> Vec<Cell> {
+    let (found, margin) = faults::found(fault);
+    vec![
+        Cell::left(plain(&fault.id)),
+        Cell::left(faults::word(fault.word)),
+        Cell::left(found),
+        Cell::right(margin),
+    ]
 }
 
 fn incidents(page: &mut Page<'_>, results: &Results) {

@@ -50,6 +50,7 @@ pub(crate) const fn reason(reason: Reason) -> &'static str {
         Reason::Unexpected => "unexpected",
         Reason::Unreadable => "unreadable",
         Reason::Tie => "tie",
+        Reason::Incident => "incident",
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) const fn meaning(reason: Reason) -> &'static str {
         Reason::Unexpected => "there, but no spec asks for it",
         Reason::Unreadable => "could not be read",
         Reason::Tie => "an argmax flip within the error budget of the logits",
+        Reason::Incident => "an implementation was stopped or did not answer",
     }
 }
 

@@ -5,8 +5,8 @@ use super::finding::Law;
 use super::{CaseAssay, RunFacts};
 use crate::checks::Check;
 use crate::results::{
-    CheckpointResult, Comparison, ComparisonVerdict, Finding, NotApplicable, PeerFigure, Reason,
-    RequirementResult, Reservation, Verdict,
+    CheckpointResult, Comparison, ComparisonVerdict, Extent, FaultPanel, Finding, NotApplicable, PeerFigure,
+    Reason, RequirementResult, Reservation, Verdict,
 };
 use crate::spec::{Requirement, Spec};
 
@@ -14,6 +14,8 @@ use crate::spec::{Requirement, Spec};
 const FINDINGS: usize = 5;
 /// The share of a rounding budget above which a pass has a reservation.
 const HALF: f64 = 0.5;
+/// The place of a reservation about the fault panel.
+const FAULT_PANEL: &str = "faults";
 
 /// Judges the checkpoint at `index` of the specs.
 pub(super) fn judge(
@@ -220,6 +222,7 @@ pub(super) fn reservations(
     facts: &RunFacts,
     checkpoints: &[CheckpointResult],
     peers: &[PeerFigure],
+    faults: &FaultPanel,
 ) -> Vec<Reservation> {
     let warnings = checkpoints.iter().flat_map(|checkpoint| {
         checkpoint.requirements.iter().filter(|r| is_warning(r)).map(|requirement| {
@@ -239,7 +242,11 @@ pub(super) fn reservations(
             (used > HALF && used <= 1.0).then(|| reservation(&figure.checkpoint, message))
         },
     );
-    facts.reservations.iter().cloned().chain(warnings).chain(heavy).collect()
+    let unproven = (faults.extent == Extent::None).then(|| Reservation {
+        checkpoint: Some(FAULT_PANEL.to_owned()),
+        message: "no fault was put in: nothing shows on this model that the gate can fail".to_owned(),
+    });
+    facts.reservations.iter().cloned().chain(warnings).chain(heavy).chain(unproven).collect()
 }
 
 fn reservation(checkpoint: &str, message: String) -> Reservation {

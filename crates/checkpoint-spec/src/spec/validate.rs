@@ -1,6 +1,7 @@
 //! What TOML and types cannot say: that a set of specs is complete and does not contradict itself.
 
 mod activation;
+mod fault;
 mod requirement;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,7 @@ impl SpecSet {
     fn check_names(&self) -> Result<(), SpecError> {
         let mut checkpoints = BTreeSet::new();
         let mut activations = BTreeMap::new();
+        let mut faults = BTreeMap::new();
         for spec in &self.specs {
             if !checkpoints.insert(&spec.name) {
                 return Err(inconsistent(spec, format!("there is another checkpoint named `{}`", spec.name)));
@@ -54,6 +56,12 @@ impl SpecSet {
             for activation in &spec.activations {
                 if let Some(other) = activations.insert(&activation.name, &spec.id) {
                     let problem = format!("`{}` is already an activation of {other}", activation.name);
+                    return Err(inconsistent(spec, problem));
+                }
+            }
+            for fault in &spec.faults {
+                if let Some(other) = faults.insert(&fault.id, &spec.id) {
+                    let problem = format!("the fault `{}` is already one of {other}", fault.id);
                     return Err(inconsistent(spec, problem));
                 }
             }
@@ -88,6 +96,7 @@ impl SpecSet {
         }
         self.check_prerequisites(spec)?;
         requirement::validate_all(spec)?;
+        fault::validate_all(spec)?;
         spec.goldens.iter().try_for_each(|golden| validate_golden(spec, golden))
     }
 

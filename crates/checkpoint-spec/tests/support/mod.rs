@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use capture::{Capture, Case, FileError, Identity, Precision, Tensor, TensorName, TensorSource};
 use checkpoint_spec::{
-    Architecture, Captures, CaseAssay, CaseEvidence, CheckpointResult, Comparison, Mode, ReferenceCaptures,
-    Results, RunFacts, Setting, SpecSet, Traits, assay, confidence, judge,
+    Architecture, Captures, CaseAssay, CaseEvidence, CheckpointResult, Comparison, Extent, FaultFacts,
+    FaultObservation, FaultSpec, Killer, Mode, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
+    Traits, Verdict, assay, confidence, judge,
 };
 use model::Implementation;
 
@@ -106,6 +107,26 @@ fn add_magnitudes(replay: &mut Capture) {
     replay.tensors.append(&mut magnitudes);
 }
 
+/// The short panel, with every fault treated as declared.
+pub(crate) fn declared_panel(specs: &SpecSet) -> FaultFacts {
+    let observe = |(checkpoint, fault): (&str, &FaultSpec)| FaultObservation {
+        id: fault.id.clone(),
+        changed: true,
+        killer: Some(Killer {
+            by: fault.killer(checkpoint).to_owned(),
+            reason: fault.reasons[0],
+            tensor: None,
+            mode: None,
+            margin: None,
+            message: String::new(),
+        }),
+        refusals: BTreeMap::new(),
+        verdict: Verdict::Fail,
+    };
+    let fast = specs.faults().filter(|(_, fault)| fault.fast);
+    FaultFacts { extent: Extent::Fast, observations: fast.map(observe).collect(), problem: None }
+}
+
 impl Scene {
     /// Everyone correct: two rows, a prefill of five tokens, two of one, three generated.
     pub(crate) fn correct() -> Self {
@@ -131,6 +152,7 @@ impl Scene {
             incidents: Vec::new(),
             reservations: Vec::new(),
             not_applicable: Vec::new(),
+            faults: declared_panel(&SpecSet::bundled("gpt2").unwrap()),
             notes: Vec::new(),
             options: Vec::new(),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use capture::Precision;
-use checkpoint_spec::{Results, SpecSet};
+use checkpoint_spec::{Extent, Results, SpecSet};
 use clap::{Args, ValueEnum};
 
 use super::describe;
@@ -84,6 +84,9 @@ pub(super) struct Arguments {
     /// Seed of token ids for models without a tokenizer
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// How many of the declared faults are put in, to see each refused [default: all on the bundled model, else fast]
+    #[arg(long, value_enum, value_name = "EXTENT")]
+    faults: Option<Faults>,
     /// Compute the references anew even where their captures are cached
     #[arg(long)]
     fresh: bool,
@@ -93,6 +96,16 @@ pub(super) struct Arguments {
     /// Write no bundle
     #[arg(long, conflicts_with = "bundles")]
     no_bundle: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Faults {
+    /// None: the run passes with a reservation at best
+    None,
+    /// Some of every checkpoint
+    Fast,
+    /// Every declared fault
+    All,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -120,6 +133,16 @@ enum Color {
 }
 
 impl Arguments {
+    fn extent(&self) -> Extent {
+        match self.faults {
+            Some(Faults::None) => Extent::None,
+            Some(Faults::Fast) => Extent::Fast,
+            Some(Faults::All) => Extent::All,
+            None if self.model.as_ref().is_none_or(|model| *model == ModelSource::Bundled) => Extent::All,
+            None => Extent::Fast,
+        }
+    }
+
     /// What a command needs to mean the same model, subject and references.
     fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
@@ -239,6 +262,7 @@ fn request(
         selected,
         threads: means.threads,
         time_limit: means.time_limit,
+        faults: arguments.extent(),
         fresh: arguments.fresh,
         options: arguments.options(),
         model,

@@ -27,7 +27,8 @@ pub struct RustSession {
 }
 
 impl RustGpt2 {
-    const NAME: &str = "rust";
+    /// As the registry knows it.
+    pub const NAME: &str = "rust";
 
     /// It loads its model anew for every list of jobs.
     pub fn new(means: Means) -> Self {
@@ -38,14 +39,19 @@ impl RustGpt2 {
 impl RustSession {
     /// Loads the model. The name is what the session is reported as.
     pub fn open(name: &str, model: &Path, threads: usize) -> Result<Self> {
-        let identity = Identity {
+        let identity = Self::identity_as(name);
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        Ok(Self { model: Gpt2::load(model)?, identity, threads })
+    }
+
+    /// Who it is under that name.
+    pub fn identity_as(name: &str) -> Identity {
+        Identity {
             name: name.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             precision: Precision::F32,
             device: "cpu".to_owned(),
-        };
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        Ok(Self { model: Gpt2::load(model)?, identity, threads })
+        }
     }
 }
 
@@ -104,7 +110,7 @@ impl Implementation for RustGpt2 {
 }
 
 /// The harness's own tokenization of the case's texts: the Rust GPT-2 takes token ids, so they stand for its side.
-fn prompt_ids(case: &Case) -> Option<Tensor> {
+pub(crate) fn prompt_ids(case: &Case) -> Option<Tensor> {
     case.texts.as_ref()?;
     Tensor::from_i64(&[case.batch(), case.tokens()], &case.token_ids.concat()).ok()
 }

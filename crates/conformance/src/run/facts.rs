@@ -1,14 +1,14 @@
 //! What is true of a run beside its numbers.
 
 use anyhow::Result;
-use checkpoint_spec::{NotApplicable, Reservation, RunFacts, SpecSet};
+use checkpoint_spec::{FaultFacts, NotApplicable, Reservation, RunFacts, SpecSet};
 
 use super::{Produced, Request, incidents, reference_identity};
 use crate::implementation::{Means, traits};
 use crate::materials;
 
 /// Gathers the facts for the judge.
-pub(super) fn facts(request: &Request, means: &Means, produced: &Produced) -> Result<RunFacts> {
+pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Result<RunFacts> {
     let subject = request.subject.start(means)?;
     let traits = traits(subject.as_ref(), request.model.tokenizer.is_some());
     let mut not_applicable = Vec::new();
@@ -74,6 +74,7 @@ pub(super) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         incidents: incidents(produced),
         reservations,
         not_applicable,
+        faults: FaultFacts::default(),
         notes,
         options: request.options.clone(),
     })

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 const WORKERS: usize = 2;
 
 /// Produces all captures of a run.
-pub(super) fn produce(
+pub(crate) fn produce(
     request: &Request,
     means: &Means,
     progress: &Progress,
@@ -292,7 +292,8 @@ impl Desk<'_> {
     }
 }
 
-fn generated(captures: &ImplementationCaptures, case: &str) -> Result<Option<Tensor>> {
+/// The ids that an implementation generated in a case.
+pub(crate) fn generated(captures: &ImplementationCaptures, case: &str) -> Result<Option<Tensor>> {
     let Some(path) = captures.cases.get(case).and_then(|paths| paths.run.as_ref()) else { return Ok(None) };
     Ok(CaptureFile::open(path)?.tensor(&TensorName::of_case("generated"))?)
 }

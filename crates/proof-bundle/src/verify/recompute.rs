@@ -5,8 +5,8 @@ use std::path::Path;
 
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
-    Captures, CaseAssay, CaseEvidence, ReferenceCaptures, Reservation, Results, RunFacts, Setting, SpecSet,
-    Traits, assay, confidence, judge,
+    Captures, CaseAssay, CaseEvidence, FaultFacts, ReferenceCaptures, Reservation, Results, RunFacts,
+    Setting, SpecSet, Traits, assay, confidence, judge,
 };
 
 use super::bag::SoundBag;
@@ -122,6 +122,16 @@ fn facts(records: &Records) -> RunFacts {
         incidents: results.incidents.clone(),
         reservations: results.reservations.iter().filter(of_the_run).cloned().collect(),
         not_applicable: not_applicable.collect(),
+        faults: FaultFacts {
+            extent: results.faults.extent,
+            observations: results
+                .faults
+                .faults
+                .iter()
+                .filter_map(|fault| fault.observation.clone())
+                .collect(),
+            problem: results.faults.problem.clone(),
+        },
         notes: results.notes.clone(),
         options: results.options.clone(),
     }

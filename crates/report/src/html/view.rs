@@ -1,7 +1,7 @@
 //! What the template shows: texts that are harmless, in the order of the page.
 
 use askama::Template;
-use checkpoint_spec::{CheckpointResult, Comparison, Finding, Mode, Outcome, Results, Verdict};
+use checkpoint_spec::{CheckpointResult, Comparison, FaultResult, Finding, Mode, Outcome, Results, Verdict};
 
 use super::growth::Growth;
 use super::peers::Table;
@@ -9,7 +9,7 @@ use crate::bounds::worst_elements;
 use crate::peers::{self, share};
 use crate::summary::{self, Divergent, Group, Standing};
 use crate::text::{lines, plain};
-use crate::{command, figures, phrases, words};
+use crate::{command, faults, figures, phrases, words};
 
 /// Departures listed per checkpoint; the record has all of them.
 const DEPARTURES: usize = 20;
@@ -31,6 +31,8 @@ pub(super) struct Page {
     budgets: Table,
     peers: Table,
     growth: Option<Growth>,
+    faults_about: String,
+    faults: Vec<FaultRow>,
     disagreement: Option<String>,
     incidents: Vec<Titled>,
     reservations: Vec<String>,
@@ -42,6 +44,17 @@ struct CaseRow {
     id: String,
     about: String,
     sizes: String,
+}
+
+struct FaultRow {
+    id: String,
+    what: String,
+    declared: String,
+    word: &'static str,
+    as_declared: bool,
+    found: String,
+    margin: String,
+    refusals: String,
 }
 
 struct Card {
@@ -149,6 +162,8 @@ impl Page {
             budgets: Table::budgets(results),
             peers: Table::errors(results),
             growth: Growth::new(results),
+            faults_about: faults::summary(&results.faults),
+            faults: results.faults.faults.iter().map(FaultRow::new).collect(),
             disagreement: results.quorum.disagreement.as_ref().map(finding),
             incidents: results.incidents.iter().map(incident).collect(),
             reservations: results.reservations.iter().map(reservation).collect(),
@@ -182,6 +197,11 @@ fn cards(results: &Results) -> Vec<Card> {
             words::verdict(quorum.verdict).to_owned(),
             format!("{} of {} at f64", figures::count(quorum.compared), figures::count(quorum.required)),
         ),
+        card(
+            "faults",
+            figures::count(results.faults.killed),
+            format!("of {} killed where declared", figures::count(results.faults.required)),
+        ),
         card("ties", figures::count(totals.ties), "argmax flips within the budget".to_owned()),
         card("exit code", results.exit_code.to_string(), String::new()),
     ]
@@ -194,6 +214,24 @@ fn finding(finding: &Finding) -> String {
 fn reservation(reservation: &checkpoint_spec::Reservation) -> String {
     let at = reservation.checkpoint.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
     plain(&format!("{at}{}", reservation.message))
+}
+
+impl FaultRow {
+    fn new(fault: &FaultResult) -> Self {
+        let (found, margin) = faults::found(fault);
+        let refusals = fault.observation.iter().flat_map(|observation| &observation.refusals);
+        let refusals = refusals.map(|(id, verdict)| format!("{id} {}", words::verdict(*verdict)));
+        Self {
+            id: plain(&fault.id),
+            what: plain(&fault.what),
+            declared: faults::declared(fault),
+            word: faults::word(fault.word),
+            as_declared: fault.word.is_as_declared(),
+            found,
+            margin,
+            refusals: plain(&refusals.collect::<Vec<_>>().join(", ")),
+        }
+    }
 }
 
 impl CaseRow {

@@ -6,10 +6,11 @@ use checkpoint_spec::direct_inputs;
 use gpt2::Gpt2;
 use gpt2::layers::LayerNorm;
 use half::{bf16, f16};
-use ndarray::{ArrayViewMut2, ArrayViewMutD};
+use ndarray::{ArrayView1, ArrayViewMut2, ArrayViewMutD};
 
 use super::ground::Ground;
 use super::smallest::median_size;
+use crate::fault::arithmetic::{gelu_erf, normalise};
 
 /// One bug at one place.
 pub(super) struct Fault {
@@ -210,11 +211,10 @@ fn unbiased(ground: &Ground<'_>, part: Part, layer: usize) -> Result<Outputs> {
     let x = ground.input(input.first().context("a norm has an input")?)?;
     let (mut normalized, mut scaled) = (Vec::new(), Vec::new());
     for row in x.chunks_exact(width) {
-        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / width as f64;
-        let squares = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>();
-        let inverse = 1.0 / (squares / (width as f64 - 1.0) + norm.epsilon).sqrt();
-        for (&x, (g, b)) in row.iter().zip(norm.weight.iter().zip(&norm.bias)) {
-            let n = ((f64::from(x) - mean) * inverse) as f32;
+        for (n, (g, b)) in normalise(ArrayView1::from(row), norm.epsilon, 1.0)
+            .into_iter()
+            .zip(norm.weight.iter().zip(&norm.bias))
+        {
             normalized.push(n);
             scaled.push(n * g + b);
         }
@@ -243,51 +243,9 @@ fn bare_softmax(ground: &Ground<'_>, layer: usize) -> Result<Outputs> {
     Ok(vec![(name, Tensor::from_f32(shape.dimensions(), &values)?)])
 }
 
-/// `x/2 · (1 + erf(x/√2))`.
-fn gelu_erf(x: f32) -> f32 {
-    let x = f64::from(x);
-    (0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))) as f32
-}
-
-/// By its power series, off by less than 1e-9.
-fn erf(x: f64) -> f64 {
-    if x.abs() > 4.5 {
-        return x.signum();
-    }
-    let (mut power, mut sum) = (x, x);
-    for n in 1..100 {
-        power *= -x * x / f64::from(n);
-        sum += power / f64::from(2 * n + 1);
-    }
-    sum * 2.0 / std::f64::consts::PI.sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn erf_has_its_tabulated_values() {
-        // Abramowitz & Stegun, table 7.1.
-        for (x, expected) in [
-            (0.0, 0.0),
-            (0.5, 0.520_499_877_8),
-            (1.0, 0.842_700_792_9),
-            (2.0, 0.995_322_265_0),
-            (-1.0, -0.842_700_792_9),
-            (4.4, 1.0 - 4.9e-10),
-            (9.0, 1.0),
-        ] {
-            assert!((erf(x) - expected).abs() < 1e-9, "{x}: {}", erf(x));
-        }
-    }
-
-    #[test]
-    fn the_two_forms_of_gelu_differ_and_not_by_much() {
-        let difference = |x: f32| (gelu_erf(x) - gpt2::functions::gelu_new(x)).abs();
-        assert!(difference(2.7) > 2e-4 && difference(2.7) < 1e-3);
-        assert!(difference(0.0) < 1e-9 && difference(30.0) < 1e-9);
-    }
 
     #[test]
     fn the_largest_weight_is_found() {

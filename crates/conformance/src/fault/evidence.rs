@@ -1,0 +1,140 @@
+//! The evidence of one case, with changes laid over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use capture::{FileError, Precision, Tensor, TensorName, TensorSource};
+use checkpoint_spec::{Captures, CaseEvidence, Incident, Mode, ReferenceCaptures};
+
+use super::carrier::Left;
+
+/// What is laid before the gate for one fault.
+#[derive(Clone)]
+pub(crate) struct Evidence<'a> {
+    /// The subject's captures.
+    pub subject: Left,
+    /// What stopped an implementation.
+    pub incidents: Vec<Incident>,
+    references: &'a [ReferenceCaptures<'a>],
+    changes: BTreeMap<Place, Changes>,
+    absent: BTreeSet<(String, Precision)>,
+}
+
+/// Whose capture: reference, precision, chained or isolated.
+type Place = (String, Precision, Mode);
+/// Tensors in place of others.
+type Changes = BTreeMap<TensorName, Tensor>;
+
+impl<'a> Evidence<'a> {
+    /// Unchanged references beside what a subject left.
+    pub(super) fn new(subject: Left, references: &'a [ReferenceCaptures<'a>]) -> Self {
+        let (changes, absent) = (BTreeMap::new(), BTreeSet::new());
+        Self { subject, incidents: Vec::new(), references, changes, absent }
+    }
+
+    /// Names of the references, in order of precedence.
+    pub(crate) fn references(&self) -> impl Iterator<Item = String> + use<'a> {
+        self.references.iter().map(|reference| reference.name.clone())
+    }
+
+    /// The reference of least precedence: one of several, if there are several.
+    pub(crate) fn last_reference(&self) -> Result<String> {
+        self.references().last().context("a run has references")
+    }
+
+    /// Takes one precision's answers of a reference away.
+    pub(super) fn remove(&mut self, reference: &str, precision: Precision) {
+        self.absent.insert((reference.to_owned(), precision));
+    }
+
+    /// Puts `change` of every tensor in its place; `None` leaves it.
+    pub(crate) fn change_reference(
+        &mut self,
+        reference: &str,
+        precision: Precision,
+        change: impl Fn(Mode, &TensorName, Tensor) -> Result<Option<Tensor>>,
+    ) -> Result<()> {
+        let found = self.references.iter().find(|r| r.name == reference).context("no such reference")?;
+        let captures = at(found, precision);
+        for (mode, source) in [(Mode::Run, captures.run), (Mode::Replay, captures.replay)] {
+            let Some(source) = source else { continue };
+            let mut changes = Changes::new();
+            for name in source.names() {
+                let Some(tensor) = source.tensor(&name)? else { continue };
+                if let Some(changed) = change(mode, &name, tensor)? {
+                    changes.insert(name, changed);
+                }
+            }
+            self.changes.insert((reference.to_owned(), precision, mode), changes);
+        }
+        Ok(())
+    }
+
+    /// Whether any reference's answers are other than they were.
+    pub(super) fn references_are_changed(&self) -> bool {
+        !self.absent.is_empty() || self.changes.values().any(|changes| !changes.is_empty())
+    }
+
+    /// Lays the evidence before `look`.
+    pub(super) fn show<T>(&self, case: &capture::Case, look: impl FnOnce(&CaseEvidence<'_>) -> T) -> T {
+        let mut covered: BTreeMap<Place, Covered<'_>> = BTreeMap::new();
+        for reference in self.references {
+            for precision in [Precision::F32, Precision::F64] {
+                let captures = at(reference, precision);
+                for (mode, base) in [(Mode::Run, captures.run), (Mode::Replay, captures.replay)] {
+                    let place = (reference.name.clone(), precision, mode);
+                    let gone = self.absent.contains(&(reference.name.clone(), precision));
+                    if let Some(base) = base.filter(|_| !gone) {
+                        let changes = self.changes.get(&place);
+                        covered.insert(place, Covered { base, changes });
+                    }
+                }
+            }
+        }
+        let view = |name: &str, precision| {
+            let get = |mode| {
+                let place = (name.to_owned(), precision, mode);
+                covered.get(&place).map(|covered| covered as &dyn TensorSource)
+            };
+            Captures { run: get(Mode::Run), replay: get(Mode::Replay) }
+        };
+        let references: Vec<ReferenceCaptures<'_>> = self
+            .references
+            .iter()
+            .map(|reference| ReferenceCaptures {
+                name: reference.name.clone(),
+                f32: view(&reference.name, Precision::F32),
+                f64: view(&reference.name, Precision::F64),
+            })
+            .collect();
+        look(&CaseEvidence {
+            case,
+            subject: Captures { run: Some(&self.subject.run), replay: Some(&self.subject.replay) },
+            not_contiguous: &self.subject.run.not_contiguous,
+            references: &references,
+        })
+    }
+}
+
+fn at<'a>(reference: &ReferenceCaptures<'a>, precision: Precision) -> Captures<'a> {
+    if precision == Precision::F64 { reference.f64 } else { reference.f32 }
+}
+
+/// A capture with other tensors in the place of some of its own.
+struct Covered<'a> {
+    base: &'a dyn TensorSource,
+    changes: Option<&'a Changes>,
+}
+
+impl TensorSource for Covered<'_> {
+    fn names(&self) -> BTreeSet<TensorName> {
+        self.base.names()
+    }
+
+    fn tensor(&self, name: &TensorName) -> Result<Option<Tensor>, FileError> {
+        match self.changes.and_then(|changes| changes.get(name)) {
+            Some(tensor) => Ok(Some(tensor.clone())),
+            None => self.base.tensor(name),
+        }
+    }
+}

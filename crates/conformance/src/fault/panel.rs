@@ -1,0 +1,273 @@
+//! The panel: every declared fault, put in and judged.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use capture::protocol::{Job, Task};
+use capture::{Case, Precision};
+use checkpoint_spec::{
+    CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, FaultSpec, Incident, ReferenceAssay,
+    ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, Verdict, assay, assay_references,
+    assay_subject, fault_case, judge, observe_fault,
+};
+use gpt2::Gpt2;
+use rayon::prelude::*;
+
+use super::carrier::{Carrier, Left};
+use super::catalogue::catalogue;
+use super::evidence::Evidence;
+use super::{Conduct, Fault, Injection};
+use crate::implementation::{Implementation, Means, Program, RustGpt2, RustSession, Worker};
+use crate::progress::Progress;
+use crate::run::{Produced, Request, generated, open_references};
+
+/// How long a reference that hangs on purpose is waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Evidence in, record out.
+type Gate = fn(&Bench<'_>, &Evidence<'_>) -> Result<Results>;
+
+/// Puts every fault of the extent into the carrier and has each judged.
+pub fn examine(
+    request: &Request,
+    means: &Means,
+    progress: &Progress,
+    produced: &Produced,
+    law: (&SpecSet, f64),
+    facts: &RunFacts,
+) -> Result<FaultFacts> {
+    examine_by(|bench, evidence| bench.judge(evidence), request, means, progress, produced, law, facts)
+}
+
+fn examine_by(
+    gate: Gate,
+    request: &Request,
+    means: &Means,
+    progress: &Progress,
+    produced: &Produced,
+    (specs, confidence): (&SpecSet, f64),
+    facts: &RunFacts,
+) -> Result<FaultFacts> {
+    let extent = request.faults;
+    let without = |problem: String| FaultFacts { extent, observations: Vec::new(), problem: Some(problem) };
+    let cases = request.cases.iter().map(|planned| &planned.case);
+    let Some(case) = fault_case(&request.model.architecture, cases) else {
+        return Ok(without("the run has no case".to_owned()));
+    };
+    let wanted = wanted(specs, extent, facts, case)?;
+    if wanted.is_empty() {
+        return Ok(FaultFacts { extent, ..FaultFacts::default() });
+    }
+    let opened = open_references(request, produced, &case.id)?;
+    let references: Vec<ReferenceCaptures<'_>> = opened
+        .iter()
+        .map(|(name, f32, f64)| ReferenceCaptures { name: name.clone(), f32: f32.view(), f64: f64.view() })
+        .collect();
+    let Some(inputs) = opened.first().and_then(|(_, f32, _)| f32.run.as_ref()) else {
+        return Ok(without(
+            "the oracle's implementation left no f32 run, from which faults could be replayed".to_owned(),
+        ));
+    };
+    let part = progress.part("faults", wanted.len());
+    let case = Case { forced: oracle_tokens(request, produced, case)?, ..case.clone() };
+    let carrier = Carrier::new(Gpt2::load(&request.model.directory)?, case, inputs)?;
+    let label = format!("{}@{}", RustGpt2::NAME, Precision::F32);
+    let setting = Setting {
+        specs,
+        architecture: &request.model.architecture,
+        traits: Traits::of(RustGpt2::NAME, carrier.case.texts.is_some()),
+        confidence,
+        subject: &label,
+    };
+    let bench = match Bench::new(&carrier, setting, &references, facts, means)? {
+        Ok(bench) => bench,
+        Err(problem) => {
+            part.finish("nothing shown");
+            return Ok(without(problem));
+        }
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build()?;
+    let observations: Result<Vec<FaultObservation>> = pool.install(|| {
+        wanted
+            .par_iter()
+            .map(|(_, fault)| {
+                means.interrupt.check()?;
+                let observation = bench.observe(fault, gate).with_context(|| format!("fault `{}`", fault.id));
+                part.step();
+                observation
+            })
+            .collect()
+    });
+    part.finish("put in and judged");
+    Ok(FaultFacts { extent, observations: observations?, problem: None })
+}
+
+/// Faults that the specs declare and nothing here puts in, and faults that are here and no spec declares.
+pub fn unbound(specs: &SpecSet) -> Vec<String> {
+    let declared: BTreeSet<&str> = specs.faults().map(|(_, fault)| fault.id.as_str()).collect();
+    let here: BTreeSet<&str> = catalogue().iter().map(|fault| fault.id).collect();
+    declared.symmetric_difference(&here).map(|id| (*id).to_owned()).collect()
+}
+
+/// The declared faults that the run is to put in, with their place in the panel.
+fn wanted<'a>(
+    specs: &'a SpecSet,
+    extent: Extent,
+    facts: &RunFacts,
+    case: &Case,
+) -> Result<Vec<(&'a FaultSpec, Fault)>> {
+    let here: BTreeMap<&str, Fault> = catalogue().into_iter().map(|fault| (fault.id, fault)).collect();
+    let selected = |id: &str| facts.selected.is_empty() || facts.selected.iter().any(|chosen| chosen == id);
+    specs
+        .faults()
+        .filter(|(id, fault)| selected(id) && extent.has(fault))
+        .filter(|(_, fault)| fault.lacks(&facts.architecture, case).is_empty())
+        .map(|(_, declared)| {
+            let fault = here.get(declared.id.as_str());
+            let fault = fault.with_context(|| format!("nothing puts the fault `{}` in", declared.id))?;
+            Ok((declared, *fault))
+        })
+        .collect()
+}
+
+/// What the oracle generated: fed to the carrier, so that a tie does not look like a fault.
+fn oracle_tokens(request: &Request, produced: &Produced, case: &Case) -> Result<Option<Vec<Vec<i64>>>> {
+    let oracle = request.references.first().and_then(|name| produced.reference(name, Precision::F64));
+    let Some(tokens) = oracle.map(|captures| generated(captures, &case.id)).transpose()?.flatten() else {
+        return Ok(case.forced.clone());
+    };
+    let ids = tokens.view().to_i64()?;
+    Ok((case.generate > 0).then(|| ids.chunks(case.generate).map(<[i64]>::to_vec).collect()))
+}
+
+/// The carrier before the gate.
+struct Bench<'a> {
+    carrier: &'a Carrier<'a>,
+    setting: Setting<'a>,
+    references: &'a [ReferenceCaptures<'a>],
+    /// The numbers of the unchanged references.
+    compared: ReferenceAssay,
+    facts: RunFacts,
+    means: &'a Means,
+}
+
+impl<'a> Bench<'a> {
+    /// `Err` with what keeps faults from showing anything: a carrier that is refused without one.
+    fn new(
+        carrier: &'a Carrier<'a>,
+        setting: Setting<'a>,
+        references: &'a [ReferenceCaptures<'a>],
+        facts: &RunFacts,
+        means: &'a Means,
+    ) -> Result<Result<Self, String>> {
+        let evidence = Evidence::new(carrier.left(), references);
+        let compared = evidence.show(&carrier.case, |evidence| assay_references(&setting, evidence))?;
+        let mut bench = Self {
+            carrier,
+            setting,
+            references,
+            compared,
+            facts: carrier_facts(carrier, &setting, facts),
+            means,
+        };
+        let correct = bench.judge(&evidence)?;
+        if let Some(problem) = refused(&correct) {
+            return Ok(Err(problem));
+        }
+        // What this case does not exercise cannot refuse anything.
+        let passed =
+            correct.checkpoints.iter().filter(|checkpoint| checkpoint.verdict <= Verdict::Conditional);
+        bench.facts.selected = passed.map(|checkpoint| checkpoint.id.clone()).collect();
+        Ok(Ok(bench))
+    }
+
+    fn observe(&self, fault: &Fault, gate: Gate) -> Result<FaultObservation> {
+        let mut evidence = Evidence::new(self.carrier.with(fault.injection)?, self.references);
+        match fault.injection {
+            Injection::Evidence(change) => change(self.carrier, &mut evidence)?,
+            Injection::Worker(conduct) => self.fail(conduct, &mut evidence)?,
+            Injection::Model(_) | Injection::Stored(_) | Injection::Component(_) => {}
+        }
+        let Left { run, replay } = &evidence.subject;
+        let subject_is_changed = *run != self.carrier.run || *replay != self.carrier.replay;
+        let changed =
+            subject_is_changed || evidence.references_are_changed() || !evidence.incidents.is_empty();
+        Ok(observe_fault(fault.id, changed, &gate(self, &evidence)?))
+    }
+
+    fn judge(&self, evidence: &Evidence<'_>) -> Result<Results> {
+        let assayed = evidence.show(&self.carrier.case, |shown| self.assay(evidence, shown))?;
+        let facts = RunFacts { incidents: evidence.incidents.clone(), ..self.facts.clone() };
+        Ok(judge(self.setting.specs, &facts, &[assayed])?)
+    }
+
+    fn assay(&self, evidence: &Evidence<'_>, shown: &CaseEvidence<'_>) -> Result<CaseAssay> {
+        if evidence.references_are_changed() {
+            Ok(assay(&self.setting, shown)?)
+        } else {
+            Ok(assay_subject(&self.setting, shown, self.compared.clone())?)
+        }
+    }
+
+    /// Asks a real worker that fails, in the place of a reference.
+    fn fail(&self, conduct: Conduct, evidence: &mut Evidence<'_>) -> Result<()> {
+        let command = match conduct {
+            Conduct::Crashes => "sh -c kill${IFS}-9${IFS}$$",
+            Conduct::Hangs => "sleep 600",
+        };
+        let means = Means { time_limit: PATIENCE, ..self.means.clone() };
+        let folder = tempfile::tempdir()?;
+        let output: PathBuf = folder.path().join("run.safetensors");
+        let job = Job { case: self.carrier.case.clone(), task: Task::Run, output };
+        let mut worker = Worker::new(Program::command(command)?, Precision::F64, means);
+        let part = Progress::new(true).part("a failing reference", 1);
+        let production = worker.produce(folder.path(), &[job], &part)?;
+        part.finish("failed");
+        let name = evidence.last_reference()?;
+        evidence.remove(&name, Precision::F64);
+        let named = |incident: Incident| Incident { implementation: format!("{name}@f64"), ..incident };
+        evidence.incidents.extend(production.incident.map(named));
+        Ok(())
+    }
+}
+
+/// The facts of a run in which the carrier is the subject and this is the only case.
+fn carrier_facts(carrier: &Carrier<'_>, setting: &Setting<'_>, facts: &RunFacts) -> RunFacts {
+    RunFacts {
+        subject: RustSession::identity_as(RustGpt2::NAME),
+        traits: setting.traits,
+        cases: vec![(carrier.case.clone(), String::new())],
+        subject_weights: false,
+        selected: Vec::new(),
+        incidents: Vec::new(),
+        reservations: Vec::new(),
+        faults: FaultFacts::default(),
+        notes: Vec::new(),
+        ..facts.clone()
+    }
+}
+
+/// Why a correct carrier was refused, if it was.
+fn refused(correct: &Results) -> Option<String> {
+    let bad = correct
+        .checkpoints
+        .iter()
+        .find(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error | Verdict::Blocked));
+    let quorum = correct.quorum.verdict;
+    if quorum == Verdict::Error || quorum == Verdict::Incomplete {
+        return Some(format!(
+            "the references' agreement on the panel's case is `{quorum:?}`, so nothing is judged"
+        ));
+    }
+    let bad = bad?;
+    let killer = observe_fault("", false, correct).killer;
+    let killer = killer.map_or_else(String::new, |killer| {
+        format!(": {} {}", killer.tensor.unwrap_or_default(), killer.message)
+    });
+    Some(format!("the Rust GPT-2 is refused without a fault, at checkpoint {}{killer}", bad.id))
+}

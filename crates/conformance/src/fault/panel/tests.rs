@@ -1,0 +1,171 @@
+//! The panel on the bundled model with the real references; and on gates that are broken on purpose.
+
+use std::sync::LazyLock;
+
+use checkpoint_spec::{FaultPanel, FaultWord, confidence};
+
+use super::*;
+use crate::cases;
+use crate::implementation::{ImplementationName, REFERENCES};
+use crate::interrupt::Interrupt;
+use crate::model::ModelSource;
+use crate::place::Place;
+use crate::run;
+
+/// A run of one case, ready for faults to be put in.
+struct Stage {
+    request: Request,
+    means: Means,
+    specs: SpecSet,
+    confidence: f64,
+    produced: Produced,
+    facts: RunFacts,
+    /// Holds the subject's captures.
+    _work: tempfile::TempDir,
+}
+
+static STAGE: LazyLock<Stage> = LazyLock::new(|| stage().unwrap());
+
+fn stage() -> Result<Stage> {
+    let place = Place::find()?;
+    let means = Means {
+        logs: place.cache.join("logs"),
+        place,
+        threads: 2,
+        time_limit: Duration::from_secs(600),
+        interrupt: Interrupt::default(),
+    };
+    let progress = Progress::new(true);
+    let model = ModelSource::Bundled.open(&means, &progress)?;
+    let (cases, do_not_fit) = cases::plan(&model, &["batch-decode".to_owned()], 0)?;
+    let request = Request {
+        subject_model: None,
+        subject: ImplementationName { name: RustGpt2::NAME.to_owned(), precision: Precision::F32 },
+        references: REFERENCES.map(str::to_owned).to_vec(),
+        cases,
+        do_not_fit,
+        selected: Vec::new(),
+        threads: means.threads,
+        time_limit: means.time_limit,
+        faults: Extent::Fast,
+        fresh: false,
+        options: Vec::new(),
+        model,
+    };
+    let specs = SpecSet::bundled("gpt2")?;
+    let only: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
+    let confidence = confidence(&specs, &request.model.architecture, &only)?;
+    let work = tempfile::tempdir()?;
+    let produced = run::produce(&request, &means, &progress, work.path(), (&specs, confidence))?;
+    let facts = run::facts(&request, &means, &produced)?;
+    Ok(Stage { request, means, specs, confidence, produced, facts, _work: work })
+}
+
+/// What the short panel shows when that gate judges.
+fn panel(gate: Gate) -> FaultPanel {
+    let Stage { request, means, specs, confidence, produced, facts, .. } = &*STAGE;
+    let progress = Progress::new(true);
+    let faults = examine_by(gate, request, means, &progress, produced, (specs, *confidence), facts).unwrap();
+    judge(specs, &RunFacts { faults, ..facts.clone() }, &[]).unwrap().faults
+}
+
+fn word(panel: &FaultPanel, id: &str) -> FaultWord {
+    panel.faults.iter().find(|fault| fault.id == id).unwrap().word
+}
+
+/// All verdicts are passes, whatever the numbers are.
+fn always_passing(bench: &Bench<'_>, evidence: &Evidence<'_>) -> Result<Results> {
+    let mut results = bench.judge(evidence)?;
+    results.checkpoints.iter_mut().for_each(|checkpoint| checkpoint.verdict = Verdict::Pass);
+    results.quorum.verdict = Verdict::Pass;
+    results.incidents.clear();
+    results.first_divergence = None;
+    results.verdict = Verdict::Pass;
+    Ok(results)
+}
+
+/// What overlaps is equal, so nothing is wrong: the first story of the KV cache.
+fn without_shapes(bench: &Bench<'_>, evidence: &Evidence<'_>) -> Result<Results> {
+    looking_away(bench, evidence, |found, correct| found.shape() != correct.shape())
+}
+
+/// A NaN is as good as any number.
+fn with_nan_as_a_number(bench: &Bench<'_>, evidence: &Evidence<'_>) -> Result<Results> {
+    looking_away(bench, evidence, |found, _| {
+        found.dtype().is_float() && found.view().to_f64_lossy().iter().any(|value| value.is_nan())
+    })
+}
+
+/// Judges as if tensors that are not looked at were as they should be.
+fn looking_away(
+    bench: &Bench<'_>,
+    evidence: &Evidence<'_>,
+    ignored: fn(&capture::Tensor, &capture::Tensor) -> bool,
+) -> Result<Results> {
+    let mut evidence = evidence.clone();
+    let Left { run, replay } = &mut evidence.subject;
+    for (found, correct) in [(run, &bench.carrier.run), (replay, &bench.carrier.replay)] {
+        for (name, tensor) in &mut found.tensors {
+            if let Some(correct) = correct.tensors.get(name).filter(|correct| ignored(tensor, correct)) {
+                *tensor = correct.clone();
+            }
+        }
+    }
+    bench.judge(&evidence)
+}
+
+#[test]
+fn every_declared_fault_is_bound_and_no_other() {
+    assert_eq!(unbound(&SpecSet::bundled("gpt2").unwrap()), Vec::<String>::new());
+}
+
+#[test]
+fn the_short_panel_is_killed_where_declared() {
+    let panel = panel(|bench, evidence| bench.judge(evidence));
+    let departures: Vec<_> = panel.departures().collect();
+    assert!(departures.is_empty(), "{departures:#?}");
+    assert_eq!((panel.verdict, panel.killed), (Verdict::Pass, panel.required));
+    assert!(panel.required >= 13, "at least one fault of every checkpoint");
+}
+
+#[test]
+fn a_gate_that_always_passes_makes_the_panel_red() {
+    let panel = panel(always_passing);
+    assert_eq!((panel.verdict, panel.killed), (Verdict::Fail, 0));
+    assert!(panel.faults.iter().all(|fault| fault.word == FaultWord::Survived), "{panel:#?}");
+}
+
+#[test]
+fn a_gate_that_compares_no_shapes_makes_the_panel_red() {
+    let panel = panel(without_shapes);
+    assert_eq!(panel.verdict, Verdict::Fail);
+    assert_eq!(word(&panel, "cache-shape-heads-for-positions"), FaultWord::Survived);
+    assert_eq!(word(&panel, "qkv-head-count-halved"), FaultWord::Survived);
+    assert_eq!(word(&panel, "gelu-erf"), FaultWord::Killed);
+}
+
+#[test]
+fn a_gate_that_lets_nan_pass_makes_the_panel_red() {
+    let panel = panel(with_nan_as_a_number);
+    assert_eq!(panel.verdict, Verdict::Fail);
+    assert_eq!(word(&panel, "cache-k-and-v-swapped"), FaultWord::Killed);
+    // Where it sits nobody sees it; the token that follows from NaN gives it away, too late.
+    assert_eq!(word(&panel, "qkv-nan-in-one-element"), FaultWord::Elsewhere);
+}
+
+#[test]
+fn a_carrier_that_is_refused_without_a_fault_shows_nothing() {
+    let Stage { request, means, specs, confidence, produced, facts, .. } = &*STAGE;
+    let mut strict = specs.clone();
+    for activation in &mut strict.specs[4].activations {
+        if let checkpoint_spec::Rule::Classic { tolerance, .. } = &mut activation.rule {
+            *tolerance = tensor_compare::Tolerance::new(0.0, 0.0).unwrap();
+        }
+    }
+    let progress = Progress::new(true);
+    let faults = examine(request, means, &progress, produced, (&strict, *confidence), facts).unwrap();
+    assert!(faults.problem.as_ref().unwrap().contains("at checkpoint 04"), "{:?}", faults.problem);
+    assert!(faults.observations.is_empty());
+    let panel = judge(specs, &RunFacts { faults, ..facts.clone() }, &[]).unwrap().faults;
+    assert_eq!(panel.verdict, Verdict::Incomplete);
+}
