@@ -4,6 +4,7 @@
 //! the run calls it on what it measured, the verifier calls it again on what it measured from the stored tensors.
 
 mod checkpoint;
+mod determinism;
 mod divergence;
 mod faults;
 mod finding;
@@ -19,7 +20,7 @@ use crate::assay::CaseAssay;
 use crate::judge::finding::Law;
 use crate::plan::{Traits, required};
 use crate::results::{
-    CaseSummary, Incident, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Reservation, Results,
+    CaseSummary, Incident, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Repeated, Reservation, Results,
     StatisticsRecord, Verdict,
 };
 use crate::spec::{Rule, SpecError};
@@ -44,6 +45,8 @@ pub struct RunFacts {
     pub subject_weights: bool,
     /// Checkpoints that were asked for; all when empty. Others are computed and not reported.
     pub selected: Vec<String>,
+    /// The repeats that were made: the subject's, and those of f32 references.
+    pub repeats: Vec<Repeated>,
     /// What stopped an implementation.
     pub incidents: Vec<Incident>,
     /// Reservations known beforehand: a reference short of the quorum by choice, a dirty work tree.
@@ -73,8 +76,9 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
     let peers = peers(specs, facts, assays);
     let faults = faults::judge(specs, facts);
     let reservations = checkpoint::reservations(facts, &checkpoints, &peers, &faults);
-    let parts = checkpoints.iter().map(|checkpoint| checkpoint.verdict).chain([faults.verdict]);
-    let verdict = overall(facts, quorum.verdict, parts, &reservations);
+    let determinism = determinism::judge(specs, facts)?;
+    let of_the_run = quorum.verdict.max(determinism.verdict).max(faults.verdict);
+    let verdict = overall(facts, of_the_run, checkpoints.iter().map(|c| c.verdict), &reservations);
     Ok(Results {
         schema: RESULTS_SCHEMA.to_owned(),
         model: facts.model.clone(),
@@ -87,6 +91,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         peers,
         quorum,
         checkpoints,
+        determinism,
         incidents: facts.incidents.clone(),
         reservations,
         notes: facts.notes.clone(),
@@ -134,11 +139,11 @@ fn summary((case, about): &(Case, String)) -> CaseSummary {
 
 fn overall(
     facts: &RunFacts,
-    quorum: Verdict,
-    parts: impl Iterator<Item = Verdict>,
+    of_the_run: Verdict,
+    checkpoints: impl Iterator<Item = Verdict>,
     reservations: &[Reservation],
 ) -> Verdict {
-    let mut verdict = parts.max().unwrap_or(Verdict::Incomplete).max(quorum);
+    let mut verdict = checkpoints.max().unwrap_or(Verdict::Incomplete).max(of_the_run);
     if !facts.incidents.is_empty() {
         verdict = verdict.max(Verdict::Error);
     }

@@ -12,6 +12,7 @@ mod assay;
 mod budget;
 mod cases;
 mod checks;
+mod determinism;
 mod judge;
 mod measured;
 mod plan;
@@ -27,6 +28,10 @@ pub use assay::{
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources};
 pub use checks::{Check, CheckContext, Examination};
+pub use determinism::{
+    ActivationDigest, REPEATS, RepeatDigests, RepeatedActivation, activation_digest, compare_repeats,
+    repeat_digest, repeated_activations,
+};
 pub use judge::{FaultFacts, RunFacts, fault_case, judge, observe_fault};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};

@@ -1,5 +1,6 @@
 //! The record of a run: what was compared, what it means. Written by the run, read by verifier and reports.
 
+mod determinism;
 mod faults;
 mod numbers;
 
@@ -9,6 +10,7 @@ use capture::{Identity, Shape, TensorName};
 use serde::{Deserialize, Serialize};
 use tensor_compare::DType;
 
+pub use determinism::{Determinism, Difference, Repeat, Repeated};
 pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
 
@@ -43,6 +45,8 @@ pub struct Results {
     pub faults: FaultPanel,
     /// How each f32 reference fares when it is measured as if it were the subject.
     pub peers: Vec<PeerFigure>,
+    /// Whether the subject gives the same bits again.
+    pub determinism: Determinism,
     /// What stopped an implementation, if anything did.
     pub incidents: Vec<Incident>,
     /// Reservations under which the run passes.
@@ -51,7 +55,7 @@ pub struct Results {
     pub notes: Vec<String>,
     /// The options that named model, subject and references, as given on the command line; to run a part again.
     pub options: Vec<String>,
-    /// The worst verdict of quorum and checkpoints.
+    /// The worst verdict of quorum, determinism and checkpoints.
     pub verdict: Verdict,
     /// The exit code that follows, before `--strict`.
     pub exit_code: u8,
@@ -134,6 +138,8 @@ pub enum Reason {
     Exact,
     /// An invariant of the checkpoint does not hold.
     Invariant,
+    /// Not the same bits when asked the same again.
+    Determinism,
     /// Not there.
     Missing,
     /// There, but no spec asks for it.

@@ -102,6 +102,14 @@ impl ImplementationName {
         Ok(Self { name: name.to_owned(), precision })
     }
 
+    /// The same in a process of its own, whoever it is.
+    pub fn start_apart(&self, means: &Means) -> Result<Box<dyn Implementation>> {
+        if self.name == "rust" {
+            return Ok(Box::new(Worker::new(Program::rust()?, self.precision, means.clone())));
+        }
+        self.start(means)
+    }
+
     /// The implementation of that name, or why there is none. Nothing runs before it has jobs.
     pub fn start(&self, means: &Means) -> Result<Box<dyn Implementation>> {
         if self.name == "rust" {

@@ -3,6 +3,7 @@
 mod captures;
 mod digest;
 mod facts;
+mod repeats;
 mod schedule;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use anyhow::Result;
 use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::{
-    CaseEvidence, Extent, Incident, ReferenceCaptures, Results, Setting, SpecSet, assay, confidence, judge,
+    CaseEvidence, Extent, Incident, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, assay,
+    confidence, judge,
 };
 use proof_bundle::{CapturePaths, Role};
 
@@ -74,7 +76,7 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &cases)?;
-    let produced = produce(request, means, progress, work.path(), (&specs, confidence))?;
+    let mut produced = produce(request, means, progress, work.path(), (&specs, confidence))?;
     let part = progress.part("comparing", request.cases.len());
     let mut assays = Vec::new();
     for planned in &request.cases {
@@ -84,7 +86,8 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
         part.step();
     }
     part.finish("compared");
-    let mut facts = facts(request, means, &produced)?;
+    let repeats = repeats::repeats(request, means, progress, work.path(), &specs, &mut produced)?;
+    let mut facts = RunFacts { repeats, ..facts(request, means, &produced)? };
     facts.faults = fault::examine(request, means, progress, &produced, (&specs, confidence), &facts)?;
     let results = judge(&specs, &facts, &assays)?;
     Ok(Outcome { results, captures: produced.paths(), work })

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
 use checkpoint_spec::{
-    Architecture, Captures, CaseEvidence, FaultFacts, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
-    Traits, assay, judge,
+    Architecture, Captures, CaseEvidence, FaultFacts, ReferenceCaptures, RepeatDigests, Repeated,
+    RepeatedActivation, Results, RunFacts, Setting, SpecSet, Traits, activation_digest, assay,
+    compare_repeats, judge, repeated_activations,
 };
 
 use crate::bag::{TAG_FILES, TAG_MANIFEST};
@@ -120,6 +121,7 @@ fn results(case: &Case, capture: &Capture) -> Results {
         cases: vec![(case.clone(), "the smallest of all".to_owned())],
         subject_weights: false,
         selected: vec![],
+        repeats: vec![repeated(&specs, &architecture, traits, case, capture)],
         incidents: vec![],
         reservations: vec![],
         not_applicable: vec![],
@@ -128,6 +130,22 @@ fn results(case: &Case, capture: &Capture) -> Results {
         options: Vec::new(),
     };
     judge(&specs, &facts, &assays).unwrap()
+}
+
+/// A subject that left the same in every repeat.
+fn repeated(
+    specs: &SpecSet,
+    architecture: &Architecture,
+    traits: Traits,
+    case: &Case,
+    capture: &Capture,
+) -> Repeated {
+    let activations = repeated_activations(specs, architecture, traits, [case]).unwrap();
+    let digest = |a: &RepeatedActivation| activation_digest(&a.name, Some(capture));
+    let digests: Vec<_> = activations.iter().map(digest).collect();
+    let repeat = |(process, threads)| RepeatDigests { process, threads, digests: digests.clone() };
+    let repeats = [(0, 2), (1, 2), (1, 2), (1, 2), (2, 1)].map(repeat);
+    compare_repeats("rust@f32", vec![case.id.clone()], &activations, &repeats)
 }
 
 fn materials(specs: Digest) -> Materials {

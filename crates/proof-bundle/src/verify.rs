@@ -4,6 +4,7 @@
 mod bag;
 mod recompute;
 mod records;
+mod repeats;
 
 use std::fmt;
 use std::io;
@@ -108,6 +109,11 @@ fn rooms(directory: &Path, lines: &mut Vec<String>, root: &mut Option<Digest>) -
     lines.push("reports       rendered again, byte for byte the same".to_owned());
     enter!(recompute::check(directory, &sound, &records));
     lines.push("verdicts      computed again from the stored tensors, all the same".to_owned());
+    enter!(repeats::check(directory, &sound, &records));
+    lines.push(
+        "determinism   the judged run's digests follow from its tensors; other repeats are recorded, not recomputed"
+            .to_owned(),
+    );
     lines.extend(coverage(&records.results));
     Ok(Ok(records.results))
 }

@@ -3,7 +3,7 @@
 use checkpoint_spec::{CheckpointResult, Results, Verdict};
 
 use crate::text::lines;
-use crate::{command, phrases, summary, words};
+use crate::{command, phrases, repeats, summary, words};
 
 /// Requirements named per checkpoint.
 const FEW: usize = 5;
@@ -53,6 +53,11 @@ fn reasons(checkpoint: &CheckpointResult) -> String {
 }
 
 fn rest(commands: &mut String, results: &Results) {
+    if results.determinism.verdict != Verdict::Pass {
+        let mut message = vec![repeats::line(results)];
+        message.extend(results.determinism.finding.iter().map(|finding| finding.message.clone()));
+        command(commands, "error", "Determinism", &message.join("\n"));
+    }
     for incident in &results.incidents {
         let message: Vec<&str> = incident.message.trim_end().lines().collect();
         let last = &message[message.len().saturating_sub(LAST_LINES)..];
@@ -98,6 +103,12 @@ mod tests {
     #[test]
     fn a_pass_is_one_notice() {
         insta::assert_snapshot!(annotations(&fixtures::passing()));
+    }
+
+    #[test]
+    fn a_subject_that_gives_other_bits_again() {
+        let commands = annotations(&fixtures::not_deterministic());
+        assert!(commands.contains("::error title=Determinism::fail"), "{commands}");
     }
 
     #[test]

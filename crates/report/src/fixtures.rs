@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use capture::{DType, Identity, Precision, Shape};
 use checkpoint_spec::{
-    Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Divergence,
-    ElementRecord, Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Finding, Incident, Killer,
-    Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum, RESULTS_SCHEMA, Reason, RequirementResult,
-    Reservation, Results, StatisticsRecord, SystematicRecord, Verdict,
+    Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Determinism,
+    Difference, Divergence, ElementRecord, Extent, FaultObservation, FaultPanel, FaultResult, FaultWord,
+    Finding, Incident, Killer, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum, RESULTS_SCHEMA,
+    Reason, Repeat, Repeated, RequirementResult, Reservation, Results, StatisticsRecord, SystematicRecord,
+    Verdict,
 };
 use tensor_compare::{NonFinite, Statistics};
 
@@ -262,6 +263,44 @@ fn architecture() -> Architecture {
     }
 }
 
+/// Five repeats of two cases, which agree but for this.
+pub(crate) fn determinism(first_difference: Option<Difference>) -> Determinism {
+    let repeat = |(process, threads)| Repeat { process, threads, sha256: "5a".repeat(32) };
+    let repeated = |implementation: &str, cases: &[&str]| Repeated {
+        implementation: implementation.to_owned(),
+        cases: cases.iter().map(|&case| case.to_owned()).collect(),
+        repeats: [(0, 2), (1, 2), (1, 2), (1, 2), (2, 1)].map(repeat).to_vec(),
+        compared: 321,
+        required: 321,
+        first_difference: None,
+    };
+    let mut subject = repeated("rust@f32", &["paragraph", "batch-decode"]);
+    let finding = first_difference.as_ref().map(|difference| Finding {
+        case: difference.case.clone(),
+        tensor: format!("step0/{}", difference.activation),
+        reason: Reason::Determinism,
+        message: "not the same bits in repeat 0 and repeat 4".to_owned(),
+    });
+    if first_difference.is_some() {
+        subject.repeats[4].sha256 = "a5".repeat(32);
+    }
+    subject.first_difference = first_difference;
+    let verdict = if finding.is_some() { Verdict::Fail } else { Verdict::Pass };
+    let implementations = vec![subject, repeated("torch@f32", &["paragraph"])];
+    Determinism { verdict, finding, implementations }
+}
+
+/// A run whose subject gives other bits on one thread.
+pub(crate) fn not_deterministic() -> Results {
+    let difference = Difference {
+        case: "paragraph".to_owned(),
+        step: Some(0),
+        activation: "h.1.mlp.act".to_owned(),
+        between: [0, 4],
+    };
+    Results { determinism: determinism(Some(difference)), verdict: Verdict::Fail, exit_code: 1, ..passing() }
+}
+
 /// A run in which all is well.
 pub(crate) fn passing() -> Results {
     let mut end = checkpoint(
@@ -321,6 +360,7 @@ pub(crate) fn passing() -> Results {
             checkpoint("06", "ffn", Verdict::Pass, vec![compared("mlp.fc", 0.12), compared("mlp.act", 0.31)]),
             end,
         ],
+        determinism: determinism(None),
         first_divergence: None,
         peers: vec![
             peer("02", "rust@f32", 1.1e-6, 2e-7, 0.21),

@@ -63,6 +63,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_the_same_again_is_named() {
+        let page = html(&fixtures::not_deterministic()).unwrap();
+        assert!(page.contains("Not the same bits again"), "{page}");
+        assert!(!html(&fixtures::passing()).unwrap().contains("Not the same bits again"));
+    }
+
+    #[test]
     fn the_growth_of_the_error_is_drawn() {
         let page = html(&fixtures::growing()).unwrap();
         let plot = page.split("<svg").nth(1).unwrap().split("</svg>").next().unwrap();

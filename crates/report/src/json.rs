@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use checkpoint_spec::{
-    BudgetRecord, CheckpointResult, Comparison, ElementRecord, FaultPanel, FaultResult, Finding, Incident,
-    Measured, Outcome, PeerFigure, Quorum, RequirementResult, Results, StatisticsRecord, SystematicRecord,
+    BudgetRecord, CheckpointResult, Comparison, Determinism, ElementRecord, FaultPanel, FaultResult, Finding,
+    Incident, Measured, Outcome, PeerFigure, Quorum, Repeated, RequirementResult, Results, StatisticsRecord,
+    SystematicRecord,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +37,7 @@ pub fn json(results: &Results, bundle: Option<&Path>, strict: bool) -> Value {
         "ties": totals.ties,
         "quorum": quorum(&results.quorum),
         "faults": faults(&results.faults),
+        "determinism": determinism(&results.determinism),
         "first_divergence": first_divergence(results),
         "checkpoints": results.checkpoints.iter().map(checkpoint).collect::<Vec<_>>(),
         "peers": results.peers.iter().map(peer).collect::<Vec<_>>(),
@@ -260,6 +262,33 @@ fn quorum(quorum: &Quorum) -> Value {
         "used": number(quorum.used),
         "worst": quorum.worst.as_deref().map(text),
         "disagreement": quorum.disagreement.as_ref().map(finding),
+    })
+}
+
+fn determinism(found: &Determinism) -> Value {
+    let repeated = |r: &Repeated| {
+        json!({
+            "implementation": text(&r.implementation),
+            "cases": r.cases.iter().map(|case| text(case)).collect::<Vec<_>>(),
+            "repeats": r.repeats.iter().map(|repeat| json!({
+                "process": repeat.process,
+                "threads": repeat.threads,
+                "sha256": text(&repeat.sha256),
+            })).collect::<Vec<_>>(),
+            "compared": r.compared,
+            "required": r.required,
+            "first_difference": r.first_difference.as_ref().map(|difference| json!({
+                "case": text(&difference.case),
+                "step": difference.step,
+                "activation": text(&difference.activation),
+                "between": difference.between,
+            })),
+        })
+    };
+    json!({
+        "verdict": words::verdict(found.verdict),
+        "finding": found.finding.as_ref().map(finding),
+        "implementations": found.implementations.iter().map(repeated).collect::<Vec<_>>(),
     })
 }
 

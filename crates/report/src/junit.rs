@@ -5,14 +5,14 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 
 use crate::summary::{self, Group, Standing};
 use crate::text::{lines, plain};
-use crate::{faults, phrases, words};
+use crate::{faults, phrases, repeats, words};
 
 /// Departures and findings listed per test case.
 const FEW: usize = 10;
 
 /// Renders a run as JUnit XML. One suite per checkpoint, with a test case per case and kind of activation, per
 /// requirement and for the checkpoint's verdict, so that a suite is green only where the verdict is. The suite `run`
-/// holds quorum, incidents and the overall verdict.
+/// holds quorum, determinism, incidents and the overall verdict.
 pub fn junit(results: &Results) -> Result<String, SerializeError> {
     let mut report = Report::new("trialplate");
     let mut run = TestSuite::new("run");
@@ -20,6 +20,10 @@ pub fn junit(results: &Results) -> Result<String, SerializeError> {
     let mut quorum = phrases::quorum(results);
     quorum.extend(results.quorum.disagreement.iter().map(|finding| format!("; {}", plain(&finding.message))));
     run.add_test_case(of_verdict("quorum", "run", results.quorum.verdict, &quorum));
+    let mut determinism = repeats::line(results);
+    let difference = &results.determinism.finding;
+    determinism.extend(difference.iter().map(|finding| format!("; {}", plain(&finding.message))));
+    run.add_test_case(of_verdict("determinism", "run", results.determinism.verdict, &determinism));
     for incident in &results.incidents {
         let status = status(ComparisonVerdict::Error, &phrases::incident(incident), &incident.message);
         run.add_test_case(case(&plain(&phrases::incident(incident)), "run", status));
@@ -142,6 +146,13 @@ mod tests {
     #[test]
     fn a_divergence() {
         insta::assert_snapshot!(junit(&fixtures::failing_on_values()).unwrap());
+    }
+
+    #[test]
+    fn a_subject_that_gives_other_bits_again() {
+        let xml = junit(&fixtures::not_deterministic()).unwrap();
+        let case = xml.split(r#"name="determinism""#).nth(1).unwrap().split("</testcase>").next().unwrap();
+        assert!(case.contains("<failure") && case.contains("step0/h.1.mlp.act"), "{case}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod junit;
 mod markdown;
 mod peers;
 mod phrases;
+mod repeats;
 mod summary;
 mod table;
 mod terminal;

@@ -5,7 +5,7 @@ use checkpoint_spec::{Comparison, Divergence, Outcome, Results};
 use crate::bounds::worst_elements;
 use crate::peers::{BUDGETS, Peers, of_subject, share};
 use crate::text::{lines, plain};
-use crate::{command, faults, figures, phrases, summary, words};
+use crate::{command, faults, figures, phrases, repeats, summary, words};
 
 /// Departures and findings shown per checkpoint.
 const FEW: usize = 10;
@@ -22,6 +22,7 @@ pub fn markdown(results: &Results) -> String {
     faulty(&mut page, results);
     budgets(&mut page, results);
     peers(&mut page, results);
+    determinism(&mut page, results);
     remarks(&mut page, results);
     page += &format!("\n---\n\n{}\n", phrases::STATEMENT);
     page
@@ -47,6 +48,22 @@ fn header(page: &mut String, results: &Results) {
     entry("Faults", &faults::summary(&results.faults));
     if let Some(finding) = &results.quorum.disagreement {
         entry("Disagreement", &format!("{} {}: {}", finding.case, finding.tensor, finding.message));
+    }
+    entry("Determinism", &repeats::line(results));
+    if let Some(finding) = &results.determinism.finding {
+        entry("Difference", &format!("{} {}: {}", finding.case, finding.tensor, finding.message));
+    }
+}
+
+fn determinism(page: &mut String, results: &Results) {
+    let implementations = &results.determinism.implementations;
+    if implementations.is_empty() {
+        return;
+    }
+    *page += &format!("\n## Determinism\n\n{}\n\n", repeats::ABOUT);
+    *page += "| | repeats |\n|---|---|\n";
+    for repeated in implementations {
+        row(page, &[cell(&repeated.implementation), cell(&repeats::outcome(repeated))]);
     }
 }
 
@@ -261,6 +278,17 @@ mod tests {
         insta::assert_snapshot!("budget", markdown(&fixtures::failing_on_budget()));
         insta::assert_snapshot!("systematic", markdown(&fixtures::failing_on_systematic()));
         insta::assert_snapshot!("chained", markdown(&fixtures::failing_on_chain()));
+    }
+
+    #[test]
+    fn what_is_not_the_same_again_is_named() {
+        let page = markdown(&fixtures::not_deterministic());
+        for part in [
+            "- Determinism: `fail: not the same bits, first in paragraph step0/h.1.mlp.act",
+            "- Difference: `paragraph",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, FaultResu
 use crate::summary;
 use crate::table::{self, Cell};
 use crate::text::{lines, plain, wrap};
-use crate::{Presentation, command, faults, figures, phrases, words};
+use crate::{Presentation, command, faults, figures, phrases, repeats, words};
 
 /// Departures and findings shown per checkpoint, unless more is asked for.
 const FEW: usize = 3;
@@ -101,10 +101,23 @@ fn header(page: &mut Page<'_>, results: &Results) {
     if let Some(finding) = &results.quorum.disagreement {
         page.entry("", RED, &plain(&format!("{} {}: {}", finding.case, finding.tensor, finding.message)));
     }
+    page.entry("determinism", colour(results.determinism.verdict), &repeats::line(results));
+    if let Some(finding) = &results.determinism.finding {
+        page.entry("", RED, &plain(&format!("{} {}: {}", finding.case, finding.tensor, finding.message)));
+    }
     if page.presentation.verbose {
+        repeats_of_references(page, results);
         for (position, line) in phrases::peers(results).iter().enumerate() {
             page.entry(if position == 0 { "peers" } else { "" }, Style::new(), line);
         }
+    }
+}
+
+fn repeats_of_references(page: &mut Page<'_>, results: &Results) {
+    let subject = results.subject.to_string();
+    for repeated in results.determinism.implementations.iter().filter(|r| r.implementation != subject) {
+        let line = format!("{}: {}", repeated.implementation, repeats::outcome(repeated));
+        page.entry("", DIM, &plain(&line));
     }
 }
 

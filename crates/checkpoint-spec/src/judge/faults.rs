@@ -52,8 +52,15 @@ pub fn observe_fault(id: &str, changed: bool, faulty: &Results) -> FaultObservat
             .filter(refused)
             .map(|checkpoint| (checkpoint.id.clone(), checkpoint.verdict))
             .collect(),
-        verdict: faulty.verdict,
+        verdict: conclusion(faulty),
     }
+}
+
+/// What checkpoints, quorum and incidents come to; whether the carrier repeats itself is not asked.
+fn conclusion(faulty: &Results) -> Verdict {
+    let checkpoints = faulty.checkpoints.iter().map(|checkpoint| checkpoint.verdict).max();
+    let stopped = if faulty.incidents.is_empty() { Verdict::Pass } else { Verdict::Error };
+    checkpoints.unwrap_or(Verdict::Incomplete).max(faulty.quorum.verdict).max(stopped)
 }
 
 /// Who refused it first. Without references that answer and agree nothing is judged, so those come first; then the

@@ -104,7 +104,7 @@ pub struct FaultObservation {
     pub killer: Option<Killer>,
     /// Its row of the matrix: the verdict of every checkpoint that does not pass.
     pub refusals: BTreeMap<String, Verdict>,
-    /// The verdict of a run with the fault.
+    /// What checkpoints, quorum and incidents of a run with the fault come to.
     pub verdict: Verdict,
 }
 

@@ -1,6 +1,7 @@
 //! A whole run in memory: one subject and two references, each chained and isolated, and what the law makes of them.
 
 pub(crate) mod model;
+pub(crate) mod repeats;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 use capture::{Capture, Case, FileError, Identity, Precision, Tensor, TensorName, TensorSource};
 use checkpoint_spec::{
     Architecture, Captures, CaseAssay, CaseEvidence, CheckpointResult, Comparison, Extent, FaultFacts,
-    FaultObservation, FaultSpec, Killer, Mode, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
-    Traits, Verdict, assay, confidence, judge,
+    FaultObservation, FaultSpec, Killer, Mode, ReferenceCaptures, Repeated, Results, RunFacts, Setting,
+    SpecSet, Traits, Verdict, assay, confidence, judge,
 };
 use model::Implementation;
 
@@ -149,6 +150,7 @@ impl Scene {
             cases: cases.iter().map(|case| (case.clone(), String::new())).collect(),
             subject_weights: false,
             selected: Vec::new(),
+            repeats: Vec::new(),
             incidents: Vec::new(),
             reservations: Vec::new(),
             not_applicable: Vec::new(),
@@ -161,7 +163,14 @@ impl Scene {
     }
 
     pub(crate) fn results(&self) -> Results {
-        judge(&self.specs, &self.facts, &self.assays()).unwrap()
+        let repeats = vec![repeats::of_subject(self, |_, _| {})];
+        self.results_with(repeats)
+    }
+
+    /// The results, with repeats of one's own.
+    pub(crate) fn results_with(&self, repeats: Vec<Repeated>) -> Results {
+        let facts = RunFacts { repeats, ..self.facts.clone() };
+        judge(&self.specs, &facts, &self.assays()).unwrap()
     }
 
     pub(crate) fn assays(&self) -> Vec<CaseAssay> {

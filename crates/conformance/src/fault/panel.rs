@@ -242,6 +242,7 @@ fn carrier_facts(carrier: &Carrier<'_>, setting: &Setting<'_>, facts: &RunFacts)
         subject: RustSession::identity_as(RustGpt2::NAME),
         traits: setting.traits,
         cases: vec![(carrier.case.clone(), String::new())],
+        repeats: Vec::new(),
         subject_weights: false,
         selected: Vec::new(),
         incidents: Vec::new(),

@@ -51,6 +51,12 @@ impl Program {
         Ok(Self { name: implementation.to_owned(), path: path.clone(), arguments: Vec::new() })
     }
 
+    /// The Rust GPT-2 in a process of its own: this program as a worker.
+    pub fn rust() -> Result<Self> {
+        let path = std::env::current_exe().context("this program")?;
+        Ok(Self { name: "rust".to_owned(), path, arguments: vec!["worker".into()] })
+    }
+
     /// Somebody's engine: a program and its arguments, separated by blanks.
     pub fn command(command: &str) -> Result<Self> {
         let mut words = command.split_whitespace();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use capture::{CaptureFile, Identity, Precision, TensorSource};
+use capture::{CaptureFile, Case, Identity, Precision, TensorSource};
 use checkpoint_spec::{Captures, Incident};
 use proof_bundle::{CapturePaths, Role};
 
@@ -28,8 +28,8 @@ pub struct Produced {
     pub subject: ImplementationCaptures,
     /// The references', by name and precision.
     pub references: BTreeMap<(String, Precision), ImplementationCaptures>,
-    /// Who generated again in which case, fed the oracle's tokens.
-    pub forced: Vec<(String, String)>,
+    /// Who generated again, and the case with the oracle's tokens to be fed.
+    pub forced: Vec<(String, Case)>,
 }
 
 /// Opened captures of one implementation and case.
@@ -77,6 +77,12 @@ impl Produced {
     /// The subject, then the references in order.
     pub fn everyone(&self) -> impl Iterator<Item = &ImplementationCaptures> {
         std::iter::once(&self.subject).chain(self.references.values())
+    }
+
+    /// The case as an implementation was asked it last: with forced tokens, where it generated again.
+    pub fn as_asked(&self, label: &str, case: &Case) -> Case {
+        let again = self.forced.iter().find(|(who, forced)| who == label && forced.id == case.id);
+        again.map_or_else(|| case.clone(), |(_, forced)| forced.clone())
     }
 
     /// All files, by role and case.

@@ -1,6 +1,7 @@
 //! What is true of a run beside its numbers.
 
 use anyhow::Result;
+use capture::Case;
 use checkpoint_spec::{FaultFacts, NotApplicable, Reservation, RunFacts, SpecSet};
 
 use super::{Produced, Request, incidents, reference_identity};
@@ -36,9 +37,9 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
             model.name
         ));
     }
-    for (implementation, case) in &produced.forced {
+    for (implementation, Case { id, .. }) in &produced.forced {
         notes.push(format!(
-            "case `{case}`: {implementation} generated another token than the oracle, and then again, fed the oracle's"
+            "case `{id}`: {implementation} generated another token than the oracle, and then again, fed the oracle's"
         ));
     }
     let mut reservations = Vec::new();
@@ -71,6 +72,7 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         cases: request.cases.iter().map(|planned| (planned.case.clone(), planned.about.clone())).collect(),
         subject_weights: request.subject_model.is_some(),
         selected: request.selected.clone(),
+        repeats: Vec::new(),
         incidents: incidents(produced),
         reservations,
         not_applicable,

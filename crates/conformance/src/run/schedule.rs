@@ -56,7 +56,7 @@ fn run_paths(captures: &ImplementationCaptures) -> BTreeMap<String, PathBuf> {
 }
 
 /// Digest of what the Python references are: their source and their locked packages.
-fn reference_source(means: &Means) -> Result<String> {
+pub(super) fn reference_source(means: &Means) -> Result<String> {
     let folder = means.place.reference();
     let mut files = digest::files_below(&folder.join("trialplate_reference"), &["py"])?;
     files.push(folder.join("requirements.lock"));
@@ -247,15 +247,13 @@ impl Desk<'_> {
             }
         }
         if !again.is_empty() {
-            produced
-                .forced
-                .extend(again.iter().map(|case| (produced.subject.label.clone(), case.id.clone())));
+            produced.forced.extend(again.iter().map(|case| (produced.subject.label.clone(), case.clone())));
             produced.subject.replace(self.subject(&again, inputs)?);
         }
         for ((name, precision), captures) in &mut produced.references {
             let again = self.forced_cases(&oracle, captures)?;
             if *precision == Precision::F32 && !again.is_empty() {
-                produced.forced.extend(again.iter().map(|case| (captures.label.clone(), case.id.clone())));
+                produced.forced.extend(again.iter().map(|case| (captures.label.clone(), case.clone())));
                 captures.replace(self.reference(name, *precision, &again, Some(inputs))?);
             }
         }

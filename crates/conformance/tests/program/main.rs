@@ -6,6 +6,7 @@
 mod arguments;
 mod hub;
 mod models;
+mod repeats;
 mod scene;
 mod stopped;
 mod workers;

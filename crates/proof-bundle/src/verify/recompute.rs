@@ -119,6 +119,7 @@ fn facts(records: &Records) -> RunFacts {
         cases: records.cases.iter().cloned().zip(abouts).collect(),
         subject_weights: records.materials.subject_weights.is_some(),
         selected: results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
+        repeats: results.determinism.implementations.clone(),
         incidents: results.incidents.clone(),
         reservations: results.reservations.iter().filter(of_the_run).cloned().collect(),
         not_applicable: not_applicable.collect(),
@@ -166,7 +167,7 @@ fn differences(recorded: &Results, found: &Results) -> Vec<String> {
     }
     if differences.is_empty() {
         differences.push(format!(
-            "recorded {:?}, exit code {}; the tensors give {:?}, exit code {}, or differ in quorum, peers or divergence",
+            "recorded {:?}, exit code {}; the tensors give {:?}, exit code {}, or differ in quorum, determinism, peers or divergence",
             recorded.verdict, recorded.exit_code, found.verdict, found.exit_code
         ));
     }

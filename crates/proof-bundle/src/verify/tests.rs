@@ -160,6 +160,39 @@ fn a_checkpoint_or_count_left_out_is_seen() {
 }
 
 #[test]
+fn a_digest_that_the_tensors_do_not_give_is_seen() {
+    let mut run = Run::new();
+    for repeat in &mut run.results.determinism.implementations[0].repeats {
+        repeat.sha256 = "0".repeat(64);
+    }
+    let problems = verify(&run.write()).unwrap().problems;
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert!(problem.message.contains("is recorded as 0000"), "{problem}");
+
+    let mut run = Run::new();
+    run.results.determinism.implementations[0].repeats.clear();
+    assert_eq!(verify(&run.write()).unwrap().exit_code, 2);
+}
+
+#[test]
+fn a_difference_between_repeats_is_judged_again() {
+    let mut run = Run::new();
+    run.results.determinism.implementations[0].repeats[3].sha256 = "0".repeat(64);
+    let problems = verify(&run.write()).unwrap().problems;
+    assert!(problems[0].message.contains("exit code 4; the tensors give Fail"), "{problems:?}");
+}
+
+#[test]
+fn repeats_of_who_took_no_part_are_seen() {
+    let mut run = Run::new();
+    let mut other = run.results.determinism.implementations[0].clone();
+    other.implementation = "somebody@f32".to_owned();
+    run.results.determinism.implementations.push(other);
+    let problems = verify(&run.write()).unwrap().problems;
+    assert!(!problems.is_empty());
+}
+
+#[test]
 fn other_tensors_than_the_results_are_of_are_seen() {
     let problems = after(true, |bundle| {
         let path = bundle.join("data/captures/subject-rust@f32/tiny.safetensors");

@@ -9,7 +9,7 @@ use crate::bounds::worst_elements;
 use crate::peers::{self, share};
 use crate::summary::{self, Divergent, Group, Standing};
 use crate::text::{lines, plain};
-use crate::{command, faults, figures, phrases, words};
+use crate::{command, faults, figures, phrases, repeats, words};
 
 /// Departures listed per checkpoint; the record has all of them.
 const DEPARTURES: usize = 20;
@@ -33,11 +33,20 @@ pub(super) struct Page {
     growth: Option<Growth>,
     faults_about: String,
     faults: Vec<FaultRow>,
+    repeats_about: &'static str,
+    repeated: Vec<RepeatedView>,
+    difference: Option<String>,
     disagreement: Option<String>,
     incidents: Vec<Titled>,
     reservations: Vec<String>,
     notes: Vec<String>,
     statement: &'static str,
+}
+
+struct RepeatedView {
+    implementation: String,
+    outcome: String,
+    rows: Vec<[String; 4]>,
 }
 
 struct CaseRow {
@@ -164,6 +173,9 @@ impl Page {
             growth: Growth::new(results),
             faults_about: faults::summary(&results.faults),
             faults: results.faults.faults.iter().map(FaultRow::new).collect(),
+            repeats_about: repeats::ABOUT,
+            repeated: results.determinism.implementations.iter().map(RepeatedView::new).collect(),
+            difference: results.determinism.finding.as_ref().map(finding),
             disagreement: results.quorum.disagreement.as_ref().map(finding),
             incidents: results.incidents.iter().map(incident).collect(),
             reservations: results.reservations.iter().map(reservation).collect(),
@@ -202,6 +214,11 @@ fn cards(results: &Results) -> Vec<Card> {
             figures::count(results.faults.killed),
             format!("of {} killed where declared", figures::count(results.faults.required)),
         ),
+        card(
+            "determinism",
+            words::verdict(results.determinism.verdict).to_owned(),
+            "the same bits when asked again".to_owned(),
+        ),
         card("ties", figures::count(totals.ties), "argmax flips within the budget".to_owned()),
         card("exit code", results.exit_code.to_string(), String::new()),
     ]
@@ -230,6 +247,16 @@ impl FaultRow {
             found,
             margin,
             refusals: plain(&refusals.collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
+impl RepeatedView {
+    fn new(repeated: &checkpoint_spec::Repeated) -> Self {
+        Self {
+            implementation: plain(&repeated.implementation),
+            outcome: repeats::outcome(repeated),
+            rows: repeats::rows(repeated),
         }
     }
 }
