@@ -132,7 +132,7 @@ fn nothing_compared_has_not_passed() {
 #[test]
 fn repeats_of_others_are_information() {
     let subject = of_subject(&CORRECT.0, |_, _| {});
-    let differs = of_subject(&CORRECT.0, |number, digests| digests[0] = Some([number as u8; 32]));
+    let differs = of_subject(&CORRECT.0, |number, digests| digests[0] = Some([u8::from(number > 0); 32]));
     let other = Repeated { implementation: "first@f32".to_owned(), ..differs };
     let results = judged(vec![subject, other.clone()]);
     assert_verdict(&results, Verdict::Pass);

@@ -6,11 +6,11 @@ use crate::text::plain;
 use crate::{figures, words};
 
 /// What the repeats rest on.
-pub(crate) const ABOUT: &str = "The same cases again, in one process, in fresh processes and with other thread counts. The first repeat is \
-    the run that is judged, and its digest follows from the tensors of the bundle; the others' are recorded, not recomputed. The \
-    references' repeats are for information.";
+pub(crate) const ABOUT: &str = "The same cases again, in one process, in fresh processes and with other thread \
+    counts. The first repeat is the run that is judged, and its digest follows from the tensors of the bundle; the \
+    others' are recorded, not recomputed. The references' repeats are for information.";
 
-/// `pass: the same bits in 5 repeats (3 processes; 1, 2 threads), 1,234 of 1,234 activations of 8 cases`.
+/// `pass: the same bits; 5 repeats in 3 processes, threads 1, 2; 34 of 34 activations compared, cases: 8`.
 pub(crate) fn line(results: &Results) -> String {
     let verdict = words::verdict(results.determinism.verdict);
     let subject = results.subject.to_string();

@@ -21,7 +21,7 @@ pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records) -> Room
             Ok(digest) => problems.push(Problem::at(
                 layout::RESULTS,
                 format!(
-                    "determinism of {}: the digest of the run that is judged is recorded as {}; the tensors give {digest}",
+                    "determinism of {}: the digest of the judged run is recorded as {}; the tensors give {digest}",
                     repeated.implementation,
                     repeated.repeats.first().map_or("none", |first| &first.sha256)
                 ),
