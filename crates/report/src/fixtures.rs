@@ -177,6 +177,7 @@ pub(crate) fn within_budget(activation: &str, share: f64) -> Comparison {
         allowed: Measured(2e-6),
     };
     let systematic = |axis: Option<usize>, index| SystematicRecord {
+        paired: false,
         axis,
         index,
         scale: Measured(share * 1e-7),

@@ -25,6 +25,9 @@ pub enum Slice {
     Tensor,
     /// Every index of one axis by itself: columns, heads, rows.
     Axis(usize),
+    /// Every index of an axis and the next one together: of head and head dimension, the columns of the matrix that
+    /// they come from.
+    Pair(usize),
 }
 
 /// Scale and offset of the error where they are worst over a slice.
@@ -32,7 +35,7 @@ pub enum Slice {
 pub struct Systematic {
     /// Over what the regression ran.
     pub slice: Slice,
-    /// The index of the axis; none for the whole tensor.
+    /// The index of the axis, row-major for a pair; none for the whole tensor.
     pub index: Option<usize>,
     /// `s`, in absolute terms: 1e-5 for an output × 1.00001.
     pub scale: f64,
@@ -83,7 +86,7 @@ fn worst(
     let judged = |(index, line): (usize, &Option<Line>)| {
         let shared = shared.get(index).copied().unwrap_or(SharedError::NONE);
         let estimate = line.as_ref()?.estimate(budget, shared);
-        Some(estimate.judged(slice, matches!(slice, Slice::Axis(_)).then_some(index)))
+        Some(estimate.judged(slice, (slice != Slice::Tensor).then_some(index)))
     };
     lines.iter().enumerate().filter_map(judged).reduce(|a, b| if b.used <= a.used { a } else { b })
 }
@@ -117,6 +120,11 @@ impl Layout {
                 let dimensions = shape.dimensions();
                 let &indices = dimensions.get(axis)?;
                 Some(Self { indices, run: dimensions[axis + 1..].iter().product() })
+            }
+            Slice::Pair(axis) => {
+                let dimensions = shape.dimensions();
+                let &[first, second] = dimensions.get(axis..axis + 2)? else { return None };
+                Some(Self { indices: first * second, run: dimensions[axis + 2..].iter().product() })
             }
         }
     }

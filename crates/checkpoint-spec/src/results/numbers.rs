@@ -63,6 +63,9 @@ pub struct BudgetRecord {
 pub struct SystematicRecord {
     /// `tensor`, or the axis of which one index is meant.
     pub axis: Option<usize>,
+    /// Whether the index is that of this axis and the next one together, row-major.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paired: bool,
     /// The index on that axis.
     pub index: Option<usize>,
     /// The error's scale: 1e-5 for an output × 1.00001.
@@ -136,12 +139,14 @@ impl BudgetRecord {
 
 impl SystematicRecord {
     fn new(found: &Systematic) -> Self {
-        let axis = match found.slice {
-            Slice::Tensor => None,
-            Slice::Axis(axis) => Some(axis),
+        let (axis, paired) = match found.slice {
+            Slice::Tensor => (None, false),
+            Slice::Axis(axis) => (Some(axis), false),
+            Slice::Pair(axis) => (Some(axis), true),
         };
         Self {
             axis,
+            paired,
             index: found.index,
             scale: found.scale.into(),
             scale_allowed: found.scale_allowed.into(),
@@ -156,6 +161,9 @@ impl fmt::Display for SystematicRecord {
     /// `output uniformly × (1 +2.00e-6)`, `index 5 of axis 2 × (1 +9.90e-3)`, `output uniformly +1.00e-6`, and what is allowed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.axis, self.index) {
+            (Some(axis), Some(index)) if self.paired => {
+                write!(f, "index {index} of axes {axis} and {} together", axis + 1)?;
+            }
             (Some(axis), Some(index)) => write!(f, "index {index} of axis {axis}")?,
             _ => f.write_str("output uniformly")?,
         }

@@ -33,6 +33,27 @@ fn budget(slices: Vec<Slice>) -> RoundingBudget {
 }
 
 #[test]
+fn a_pair_of_axes_is_the_axis_that_they_make_together() {
+    let bug = |column: usize, y: f64| if column == 13 { y * (1.0 + 1e-5) } else { y };
+    let oracle: Vec<f64> = noise(1).take(ROWS * COLUMNS).map(|x| 2.0 * x).collect();
+    let actual: Vec<f64> = oracle.iter().enumerate().map(|(at, &y)| bug(at % COLUMNS, y)).collect();
+    let magnitude = vec![20.0; oracle.len()];
+    let found = |slice, dimensions: &[usize]| {
+        let shape = Shape::new(dimensions.to_vec()).unwrap();
+        systematic(&budget(vec![slice]), &shape, &actual, &oracle, &magnitude)
+    };
+    let (flat, pair) = (found(Slice::Axis(1), &[64, 32])[0], found(Slice::Pair(1), &[64, 4, 8])[0]);
+    assert_eq!((pair.slice, pair.index), (Slice::Pair(1), Some(13)));
+    assert_eq!(Systematic { slice: flat.slice, ..pair }, flat);
+    assert!(pair.used > 1.0, "{pair:?}");
+    for alone in [Slice::Axis(1), Slice::Axis(2)] {
+        let found = found(alone, &[64, 4, 8])[0];
+        assert!(found.scale.abs() < pair.scale.abs() / 2.0, "{found:?}");
+    }
+    assert!(found(Slice::Pair(2), &[64, 4, 8]).is_empty());
+}
+
+#[test]
 fn rounding_noise_has_no_scale_and_no_offset() {
     for found in fit(|_, _, y| y) {
         assert!(found.used < 1.0, "{found:?}");
