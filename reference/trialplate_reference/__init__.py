@@ -1,18 +1,19 @@
 """Reference implementations of GPT-2 that observe every activation: PyTorch (Hugging Face) and tinygrad."""
 
 from trialplate_reference import toolchain
+from trialplate_reference.arrays import DTYPES
 from trialplate_reference.session import Session
 
 __all__ = ["Session", "open_session"]
 
 
 def open_session(implementation: str, precision: str, model: str, threads: int) -> Session:
-    """Open `implementation` ("torch" or "tinygrad") at `precision` ("f32" or "f64") on a model directory in HF format.
+    """Open `implementation` ("torch" or "tinygrad") at `precision` on a model directory in HF format.
 
     A library is imported only when its implementation is opened.
     """
-    if precision not in ("f32", "f64"):
-        raise ValueError(f'precision is {precision!r}; expected "f32" or "f64"')
+    if precision not in DTYPES:
+        raise ValueError(f"precision is {precision!r}; expected one of {list(DTYPES)}")
     if threads < 1:
         raise ValueError(f"threads is {threads}; expected at least 1")
     match implementation:
@@ -20,6 +21,10 @@ def open_session(implementation: str, precision: str, model: str, threads: int) 
             from trialplate_reference.torch_gpt2 import TorchGPT2
 
             return TorchGPT2(model, precision, threads)
+        case "torch-sdpa":
+            from trialplate_reference.torch_sdpa import TorchSdpa
+
+            return TorchSdpa(model, precision, threads)
         case "tinygrad":
             compiler = toolchain.prepare()  # first: tinygrad reads its environment when it is imported
             from trialplate_reference.tinygrad_gpt2 import TinygradGPT2

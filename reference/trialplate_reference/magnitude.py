@@ -28,9 +28,11 @@ is within 2u); those of glibc, SLEEF, the vector libraries and CUDA are. exp(x) 
 product make it 2|x|u more; CUDA's `__expf` has 2.4|x|u. tanh may be 2σ(2x) − 1, whose error is small in absolute terms
 only: 6u.
 
-**Not covered**: products in TF32, f16 or bf16; Strassen's and Winograd's products, which have no elementwise bound; the
-textbook variance E[x²] − μ² where μ² is far above the variance (Chan, Golub & LeVeque, *The American Statistician*
-37(3), 1983: its condition number is the square of the updating algorithms').
+**Half precision**: `half` derives the bounds of results that are stored in f16 or bf16 from these.
+
+**Not covered**: products in TF32, or whose sums are kept in f16 or bf16; Strassen's and Winograd's products, which have
+no elementwise bound; the textbook variance E[x²] − μ² where μ² is far above the variance (Chan, Golub & LeVeque, *The
+American Statistician* 37(3), 1983: its condition number is the square of the updating algorithms').
 """
 
 import functools
@@ -55,6 +57,8 @@ class Bounded:
     value: Array
     error: Array
     """Of the shape of `value`, or one 0 for all of it."""
+    stored: Array | None = None
+    """What one rounding to half precision costs, where each element was stored in it; `error` holds it twice."""
 
     @staticmethod
     def exact(value: Array) -> "Bounded":
@@ -78,7 +82,8 @@ class Bounded:
 
     def swapaxes(self, first: int, second: int) -> "Bounded":
         error = self.error if self.is_exact else self.error.swapaxes(first, second)
-        return Bounded(self.value.swapaxes(first, second), error)
+        stored = None if self.stored is None else self.stored.swapaxes(first, second)
+        return Bounded(self.value.swapaxes(first, second), error, stored)
 
 
 class Rounding:

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -12,10 +12,12 @@ from trialplate_reference.activations import activation_shapes, magnitude_name
 from trialplate_reference.arrays import DTYPES, Array
 from trialplate_reference.case import Case, Step
 from trialplate_reference.config import ModelConfig
+from trialplate_reference.half import HalfOracleOperators
 from trialplate_reference.magnitude import Bounded
 from trialplate_reference.operators import Operators
 from trialplate_reference.oracle import OracleOperators
 from trialplate_reference.replay import replay
+from trialplate_reference.storage import Storage
 
 
 class Session(Protocol):
@@ -28,14 +30,29 @@ class Session(Protocol):
         ...
 
     def replay(
-        self, case: Mapping[str, object], inputs: dict[str, Array], magnitudes: float | None
+        self,
+        case: Mapping[str, object],
+        inputs: dict[str, Array],
+        magnitudes: float | None,
+        storage: Mapping[str, object] | None = None,
     ) -> dict[str, Array]:
         """Each activation alone, from its direct inputs in `inputs`.
 
-        `magnitudes` is the confidence c of the rounding budget: then the bounds of correct f32 results come along
-        (at f64 only), named `step0/magnitude/embd`; none for the mask.
+        `magnitudes` is the confidence c of the rounding budget: then the bounds of correct results come along (at f64
+        only), named `step0/magnitude/embd`; none for the mask. They are those of f32 results, in units of 2⁻²⁴, or,
+        with a `storage`, those of results stored in that half precision, in units of its own.
         """
         ...
+
+
+def digests(weights: Iterable[tuple[str, Array]]) -> dict[str, Array]:
+    """The SHA-256 of each weight's bytes in f32, under the names of a capture."""
+    return {
+        f"weights.{name}": np.frombuffer(
+            hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).digest(), dtype=np.uint8
+        )
+        for name, weight in weights
+    }
 
 
 class Reference(ABC):
@@ -100,24 +117,39 @@ class Reference(ABC):
         return capture
 
     def replay(
-        self, case: Mapping[str, object], inputs: dict[str, Array], magnitudes: float | None
+        self,
+        case: Mapping[str, object],
+        inputs: dict[str, Array],
+        magnitudes: float | None,
+        storage: Mapping[str, object] | None = None,
     ) -> dict[str, Array]:
         parsed = Case.parse(case, self.config)
         if magnitudes is not None:
-            return self._replay_with_magnitudes(parsed, inputs, magnitudes)
+            halves = None if storage is None else Storage.parse(storage)
+            return self._replay_with_magnitudes(parsed, inputs, magnitudes, halves)
         outputs = replay(self.operators, self.config, parsed, inputs, self.dtype, lambda array: array)
         return {name: np.ascontiguousarray(value) for name, value in outputs.items()}
 
-    def _replay_with_magnitudes(self, case: Case, inputs: dict[str, Array], confidence: float) -> dict[str, Array]:
+    def _replay_with_magnitudes(
+        self, case: Case, inputs: dict[str, Array], confidence: float, storage: Storage | None
+    ) -> dict[str, Array]:
         if self.precision != "f64":
             raise ValueError(f"magnitudes need an oracle at f64; this session of {self.name} is {self.precision}")
         oracle = OracleOperators(self.operators, self._weight_magnitudes(), self.config, confidence)
+        accept: Callable[[Array], Bounded] = Bounded.exact
+        unit = 1.0
+        if storage is not None:
+            tables = {name: np.abs(weight) for name, weight in self.weights() if name.startswith(("wte.", "wpe."))}
+            oracle = HalfOracleOperators(
+                self.operators, self._weight_magnitudes() | tables, self.config, confidence, storage
+            )
+            accept, unit = oracle.given, storage.ratio
         outputs: dict[str, Array] = {}
         with np.errstate(over="ignore", invalid="ignore"):  # of infinite inputs; what follows is inf or NaN
-            for name, bounded in replay(oracle, self.config, case, inputs, self.dtype, Bounded.exact).items():
+            for name, bounded in replay(oracle, self.config, case, inputs, self.dtype, accept).items():
                 outputs[name] = np.ascontiguousarray(bounded.value)
                 if not name.endswith((".mask", "/token")):
-                    outputs[magnitude_name(name)] = np.ascontiguousarray(bounded.errors)
+                    outputs[magnitude_name(name)] = np.ascontiguousarray(bounded.errors / unit)
         return outputs
 
     def _weight_magnitudes(self) -> dict[str, Array]:
@@ -132,12 +164,7 @@ class Reference(ABC):
 
     def _weight_digests(self) -> dict[str, Array]:
         if self._digests is None:
-            self._digests = {
-                f"weights.{name}": np.frombuffer(
-                    hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).digest(), dtype=np.uint8
-                )
-                for name, weight in self.weights()
-            }
+            self._digests = digests(self.weights())
         return self._digests
 
     def _prompt_ids(self, case: Case, texts: Iterable[str]) -> Array:

@@ -18,7 +18,8 @@ from trialplate_reference.config import ModelConfig
 from trialplate_reference.kernels import Function, Kernels, tensor
 from trialplate_reference.operators import block
 from trialplate_reference.replay import tail
-from trialplate_reference.session import Reference
+from trialplate_reference.session import Reference, digests
+from trialplate_reference.storage import HALVES, StoredOperators, rounded
 from trialplate_reference.weights import read_weights
 
 # What follows computes rows, one a token: the first axis R. Keys come padded to the context length C.
@@ -167,9 +168,14 @@ class TinygradGPT2(Reference):
         NUM_CPU_THREADS.value = threads
         self._compiler = compiler
         weights = read_weights(self.model, self.config)
+        if precision in HALVES:
+            self._digests = digests((name, weights[name]) for name in weights if name != "lm_head.weight")
+            weights = {name: rounded(weight, precision) for name, weight in weights.items()}
         self._weights = {name: tensor(weight.astype(self.dtype, copy=False)) for name, weight in weights.items()}
         self._past: list[tuple[Array, Array]] = []
-        self.operators: TinygradOperators = TinygradOperators(self._weights, self.config)
+        operators = TinygradOperators(self._weights, self.config)
+        self._head_weight = operators.head_weight
+        self.operators = StoredOperators(operators, precision) if precision in HALVES else operators
         self._encoder: BytePairEncoder | None = None
 
     def version(self) -> str:
@@ -184,10 +190,10 @@ class TinygradGPT2(Reference):
                 yield name, weight.numpy()
 
     def head_weight(self) -> Array:
-        return self.operators.head_weight.numpy()
+        return self._head_weight.numpy()
 
     def head_is_tied(self) -> bool:
-        return self.operators.head_weight is self._weights["wte.weight"]
+        return self._head_weight is self._weights["wte.weight"]
 
     def tokenize(self, text: str) -> list[int]:
         if self._encoder is None:

@@ -24,8 +24,10 @@ from trialplate_reference.arrays import Array
 from trialplate_reference.config import ModelConfig
 from trialplate_reference.replay import tail
 from trialplate_reference.session import Reference
+from trialplate_reference.storage import HALVES
 
 _ATTENTION = "trialplate"
+_DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
 
 Model = Any
 """A `GPT2LMHeadModel`; the annotations of the library say `Tensor | Module` of every part of it."""
@@ -85,19 +87,22 @@ class TorchOperators:
     def _module(self, name: str) -> Any:
         return self._model.transformer.get_submodule(name)
 
+    def _stored(self, array: Array) -> torch.Tensor:
+        return _tensor(array).to(self._dtype)
+
     def embed(self, token_ids: Array, position: int) -> Array:
         positions = torch.arange(position, position + token_ids.shape[1])
         return _array(self._model.transformer.wte(_tensor(token_ids)) + self._model.transformer.wpe(positions)[None])
 
     def layer_norm(self, name: str, x: Array) -> tuple[Array, Array]:
-        taken = _tensor(x)
+        taken = self._stored(x)
         return _array(self.normalized(taken)), _array(self._module(name)(taken))
 
     def normalized(self, x: torch.Tensor) -> torch.Tensor:
         return F.layer_norm(x, (self._config.width,), eps=self._config.epsilon)
 
     def qkv(self, name: str, x: Array) -> tuple[Array, Array, Array]:
-        q, k, v = self.split_heads(self._module(name)(_tensor(x)))
+        q, k, v = self.split_heads(self._module(name)(self._stored(x)))
         return _array(q), _array(k), _array(v)
 
     def split_heads(self, fused: torch.Tensor) -> list[torch.Tensor]:
@@ -109,43 +114,45 @@ class TorchOperators:
         cache = DynamicCache()
         for part in (past, new):
             if part is not None:
-                heads_first = _tensor(part).transpose(1, 2)
+                heads_first = self._stored(part).transpose(1, 2)
                 cached, _ = cache.update(heads_first, heads_first, 0)
         return _array(cached.transpose(1, 2))
 
     def scores(self, q: Array, cached_k: Array) -> Array:
-        return _array(_scores(_tensor(q).transpose(1, 2), _tensor(cached_k).transpose(1, 2), self._scaling))
+        return _array(_scores(self._stored(q).transpose(1, 2), self._stored(cached_k).transpose(1, 2), self._scaling))
 
     def mask(self, batch: int, position: int, length: int) -> Array:
         mask = eager_mask(batch, length, position + length, q_offset=position, dtype=self._dtype)
         return _array(_additive(mask, batch))
 
     def probs(self, scores: Array, mask: Array) -> Array:
-        return _array(F.softmax(_tensor(scores) + _tensor(mask)[:, None], dim=-1))
+        return _array(F.softmax(self._stored(scores) + self._stored(mask)[:, None], dim=-1))
 
     def context(self, probs: Array, cached_v: Array) -> Array:
-        return _array(torch.matmul(_tensor(probs), _tensor(cached_v).transpose(1, 2)).transpose(1, 2).flatten(2))
+        return _array(
+            torch.matmul(self._stored(probs), self._stored(cached_v).transpose(1, 2)).transpose(1, 2).flatten(2)
+        )
 
     def linear(self, name: str, x: Array) -> Array:
-        return _array(self._module(name)(_tensor(x)))
+        return _array(self._module(name)(self._stored(x)))
 
     def add(self, x: Array, y: Array) -> Array:
-        return _array(_tensor(x) + _tensor(y))
+        return _array(self._stored(x) + self._stored(y))
 
     def gelu(self, x: Array) -> Array:
-        return _array(self._model.transformer.h[0].mlp.act(_tensor(x)))
+        return _array(self._model.transformer.h[0].mlp.act(self._stored(x)))
 
     def head(self, x: Array) -> Array:
-        return _array(self._model.lm_head(_tensor(x)))
+        return _array(self._model.lm_head(self._stored(x)))
 
     def last(self, logits: Array) -> Array:
-        return logits[:, -1]
+        return _array(self._stored(logits[:, -1]))
 
     def argmax(self, logits: Array) -> Array:
-        return _array(_tensor(logits).argmax(dim=-1))
+        return _array(self._stored(logits).argmax(dim=-1))
 
     def softmax(self, logits: Array, temperature: float) -> Array:
-        return _array(F.softmax(_tensor(logits) / temperature, dim=-1))
+        return _array(F.softmax(self._stored(logits) / temperature, dim=-1))
 
 
 class TorchGPT2(Reference):
@@ -155,7 +162,10 @@ class TorchGPT2(Reference):
         super().__init__(Path(model), precision)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
-        self._model = load_model(self.model, _ATTENTION).to(torch.float64 if precision == "f64" else torch.float32)
+        self._model = load_model(self.model, _ATTENTION)
+        if precision in HALVES:
+            self._weight_digests()  # of what was read, before it is rounded
+        self._model = self._model.to(_DTYPES[precision])
         self._observed: dict[str, torch.Tensor] = {}
         self._cache = DynamicCache()
         self.operators: TorchOperators = TorchOperators(self._model, self.config)
@@ -245,5 +255,6 @@ def _tensor(array: Array) -> torch.Tensor:
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    array: Array = tensor.numpy()
+    """Half precision as f32, which holds it exactly."""
+    array: Array = (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
     return array

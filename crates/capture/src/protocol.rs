@@ -4,6 +4,7 @@
 //! answers on standard output with one [`Event`] as JSON per line. Standard error is free text, kept as evidence. It
 //! exits 0 when every job was attempted, whatever became of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -53,10 +54,47 @@ pub enum Task {
     Replay {
         /// The capture that holds the inputs.
         inputs: PathBuf,
-        /// `c`, when the error bound of each element is wanted too (f64 only): how many standard errors a correct
-        /// implementation may be off. The capture then has `magnitude/NAME` beside each float `NAME`.
-        magnitudes: Option<f64>,
+        /// When the error bound of each element is wanted too (f64 only). The capture then has `magnitude/NAME` beside
+        /// each float `NAME`.
+        magnitudes: Option<Magnitudes>,
     },
+}
+
+/// Of what the error bounds are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Magnitudes {
+    /// `c`: how many standard errors a correct implementation may be off.
+    pub confidence: f64,
+    /// Where results are stored in half precision; none for f32. The bounds are in units of that precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+}
+
+/// Where a subject that computes in f32 stores in half precision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// The half precision.
+    pub precision: Precision,
+    /// By activation, `{l}` not filled in.
+    pub rounds: BTreeMap<String, Vec<Rounds>>,
+}
+
+/// What is rounded to half precision where an activation is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounds {
+    /// What it is computed from.
+    Inputs,
+    /// Matrices, scales, biases and tables.
+    Weights,
+    /// Results inside the operation.
+    Intermediates,
+    /// The result.
+    Output,
+    /// What its parts say; for composites.
+    Parts,
 }
 
 /// [`Task`] as it is read: serde would take any field beside a variant that has none of its own.
@@ -64,7 +102,7 @@ pub enum Task {
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
 enum RawTask {
     Run {},
-    Replay { inputs: PathBuf, magnitudes: Option<f64> },
+    Replay { inputs: PathBuf, magnitudes: Option<Magnitudes> },
 }
 
 impl TryFrom<RawTask> for Task {
@@ -73,8 +111,15 @@ impl TryFrom<RawTask> for Task {
     fn try_from(raw: RawTask) -> Result<Self, String> {
         match raw {
             RawTask::Run {} => Ok(Self::Run),
-            RawTask::Replay { magnitudes: Some(c), .. } if !(c.is_finite() && c > 0.0) => {
-                Err(format!("`magnitudes` is {c}, expected a number above 0"))
+            RawTask::Replay { magnitudes: Some(Magnitudes { confidence: c, .. }), .. }
+                if !(c.is_finite() && c > 0.0) =>
+            {
+                Err(format!("the confidence of `magnitudes` is {c}, expected a number above 0"))
+            }
+            RawTask::Replay { magnitudes: Some(Magnitudes { storage: Some(storage), .. }), .. }
+                if !storage.precision.is_half() =>
+            {
+                Err(format!("the storage of `magnitudes` is {}, expected f16 or bf16", storage.precision))
             }
             RawTask::Replay { inputs, magnitudes } => Ok(Self::Replay { inputs, magnitudes }),
         }
@@ -106,8 +151,13 @@ pub enum Event {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, Job, SCHEMA, Task, WorkList};
+    use super::{Event, Job, Magnitudes, Rounds, SCHEMA, Storage, Task, WorkList};
     use crate::{Case, Identity, Precision};
+
+    fn magnitudes() -> Magnitudes {
+        let rounds = [("embd".to_owned(), vec![Rounds::Weights, Rounds::Output])].into();
+        Magnitudes { confidence: 4.875, storage: Some(Storage { precision: Precision::Bf16, rounds }) }
+    }
 
     fn work() -> WorkList {
         let case = Case {
@@ -127,7 +177,7 @@ mod tests {
             threads: 2,
             jobs: vec![
                 job(Task::Run),
-                job(Task::Replay { inputs: "in.safetensors".into(), magnitudes: Some(4.875) }),
+                job(Task::Replay { inputs: "in.safetensors".into(), magnitudes: Some(magnitudes()) }),
             ],
         }
     }
@@ -158,7 +208,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<WorkList>(&text).unwrap(), work());
         assert!(text.contains(r#""task":{"kind":"run"}"#), "{text}");
         assert!(
-            text.contains(r#""task":{"kind":"replay","inputs":"in.safetensors","magnitudes":4.875}"#),
+            text.contains(
+                r#""magnitudes":{"confidence":4.875,"storage":{"precision":"bf16","rounds":{"embd":["weights","output"]}}}"#
+            ),
             "{text}"
         );
     }
@@ -177,10 +229,15 @@ mod tests {
     fn unknown_fields_are_rejected_everywhere() {
         let text = serde_json::to_string(&work()).unwrap();
         let changed = with_one_field_more(&text);
-        assert_eq!(changed.len(), 7, "the list, two jobs, and in each a case and a task");
+        assert_eq!(
+            changed.len(),
+            10,
+            "the list, two jobs, in each a case and a task, and three of the magnitudes"
+        );
         for text in changed {
             let error = serde_json::from_str::<WorkList>(&text).unwrap_err().to_string();
-            assert!(error.contains("unknown field `surplus`"), "{text}: {error}");
+            let entry_of_rounds = text.contains(r#""rounds":{"surplus""#) && error.contains("invalid type");
+            assert!(entry_of_rounds || error.contains("unknown field `surplus`"), "{text}: {error}");
         }
         for text in
             events().iter().flat_map(|event| with_one_field_more(&serde_json::to_string(event).unwrap()))
@@ -192,10 +249,16 @@ mod tests {
 
     #[test]
     fn unknown_kinds_are_rejected() {
-        let negative = r#"{"kind":"replay","inputs":"in","magnitudes":-1.0}"#;
-        for text in
-            [negative, r#"{"kind":"Run"}"#, r#"{"kind":"train"}"#, "{}", r#"{"kind":"run","kind":"run"}"#]
-        {
+        let negative = r#"{"kind":"replay","inputs":"in","magnitudes":{"confidence":-1.0}}"#;
+        let not_half = r#"{"kind":"replay","inputs":"in","magnitudes":{"confidence":1.0,"storage":{"precision":"f32","rounds":{}}}}"#;
+        for text in [
+            negative,
+            not_half,
+            r#"{"kind":"Run"}"#,
+            r#"{"kind":"train"}"#,
+            "{}",
+            r#"{"kind":"run","kind":"run"}"#,
+        ] {
             assert!(serde_json::from_str::<Task>(text).is_err(), "{text}");
         }
         for text in [r#"{"event":"ready"}"#, r#"{"event":"done","job":-1}"#, r#"{"event":"gone","job":1}"#] {

@@ -2,12 +2,13 @@
 
 mod derive;
 mod evidence;
+mod half;
 mod measure;
 mod peers;
 mod quorum;
 mod ties;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use capture::{Case, Precision, TensorName, TensorSource};
 
@@ -110,15 +111,22 @@ pub fn assay_subject(
 ) -> Result<CaseAssay, SpecError> {
     let (run, replay) = plans(setting, evidence)?;
     let assayer = Assayer { setting, evidence };
+    let ReferenceAssay { quorum, peers } = references;
+    let worst = peers::worst_chained(setting, &peers);
     let mut observations = Vec::new();
     for required in &run {
-        assayer.observe_run(required, &mut observations);
+        if assayer.is_stored_in_half(required) {
+            observations.extend(assayer.observe_half(required, &worst));
+        } else {
+            assayer.observe_run(required, &mut observations);
+        }
     }
     for required in &replay {
         assayer.observe_replay(required, &mut observations);
     }
-    let ReferenceAssay { quorum, peers } = references;
-    peers::bound_chained_errors(setting, evidence, &peers, &mut observations);
+    if !setting.precision().is_half() {
+        peers::bound_chained_errors(setting, evidence, &peers, &mut observations);
+    }
     Ok(CaseAssay {
         case: evidence.case.id.clone(),
         observations,
@@ -174,9 +182,9 @@ impl Assayer<'_> {
             rule @ (Rule::Classic { .. } | Rule::Exact { .. }) => {
                 let criterion = rule.criterion();
                 for reference in self.evidence.peers(self.setting) {
-                    let name = reference.at(Precision::F32);
+                    let name = reference.at(self.setting.precision().peer());
                     let outcome = actual().and_then(|actual| {
-                        let expected = fetch(reference.f32.run, &name, required)?;
+                        let expected = fetch(reference.peer.run, &name, required)?;
                         Ok(matched(&actual, &expected, criterion))
                     });
                     push(name, outcome.into_outcome());
@@ -193,12 +201,27 @@ impl Assayer<'_> {
         }
     }
 
+    /// Whether it is a float that half precision keeps from being compared under a bound of f32.
+    fn is_stored_in_half(&self, required: &Required) -> bool {
+        self.setting.precision().is_half()
+            && required.dtype.is_float()
+            && matches!(self.activation(required).rule, Rule::Classic { .. } | Rule::Exact { .. })
+    }
+
+    fn observe_half(&self, required: &Required, worst: &BTreeMap<&TensorName, f64>) -> Option<Observation> {
+        let name = self.evidence.oracle()?.at(Precision::F64);
+        let (outcome, chained_allowed) = half::chained(self.setting, self.evidence, required, worst);
+        let observation = self.observation(required, Mode::Run, name, outcome);
+        Some(Observation { chained_allowed, ..observation })
+    }
+
     fn observe_replay(&self, required: &Required, observations: &mut Vec<Observation>) {
         let Some(oracle) = self.evidence.oracle() else { return };
         let name = oracle.at(Precision::F64);
         let subject = Side { source: self.evidence.subject.replay, name: "subject" };
         let judge = Side { source: oracle.f64.replay, name: &name };
-        let outcome = replayed(self.activation(required), required, self.setting.confidence, subject, judge);
+        let bounds = (self.setting.confidence, self.setting.precision().peer());
+        let outcome = replayed(self.activation(required), required, bounds, subject, judge);
         observations.push(self.observation(required, Mode::Replay, name.clone(), outcome));
     }
 
@@ -244,6 +267,7 @@ impl Assayer<'_> {
                     architecture: self.setting.architecture,
                     case: self.evidence.case,
                     capture: subject,
+                    precision: self.setting.precision(),
                     not_contiguous: self.evidence.not_contiguous,
                     required: &of,
                 };

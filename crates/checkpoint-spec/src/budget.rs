@@ -7,16 +7,16 @@
 //! `c = √(2·ln(2N/p)/3)`: 4.9 for N = 10⁶ and p = 10⁻⁹. Source: Higham & Mary, *A New Approach to Probabilistic
 //! Rounding Error Analysis*, SIAM J. Sci. Comput. 41(5), 2019.
 
+use std::collections::BTreeSet;
+
+use capture::protocol::{Rounds, Storage};
 use capture::{Case, Precision};
 use tensor_compare::{RoundingBudget, Slice};
 
 use crate::Architecture;
 use crate::plan::{Traits, required};
 use crate::results::Mode;
-use crate::spec::{ActivationSpec, BudgetRule, SpecError, SpecSet};
-
-/// `u` of f32.
-pub(crate) const UNIT_F32: f64 = 1.0 / 16_777_216.0;
+use crate::spec::{ActivationSpec, BudgetRule, HalfRule, SpecError, SpecSet};
 
 /// `c` of a run, from the specs' false-alarm probability and the number of elements that are held to a budget. The
 /// number is rounded up to a power of ten, so that `c` does not change with every case left out.
@@ -45,6 +45,15 @@ fn is_power_of_ten(number: u64) -> bool {
 }
 
 impl SpecSet {
+    /// Where a subject of that precision stores its results, for the oracle to derive its bounds from; none for f32.
+    pub fn storage(&self, precision: Precision) -> Option<Storage> {
+        let rounds = self.activations().filter_map(|(_, _, activation)| {
+            let rule = activation.budget.as_ref()?;
+            Some((activation.name.clone(), rule.half.rounds.clone()))
+        });
+        precision.is_half().then(|| Storage { precision, rounds: rounds.collect() })
+    }
+
     fn false_alarm(&self) -> Result<f64, SpecError> {
         let stated = self.specs.iter().find_map(|spec| spec.false_alarm.as_ref());
         stated.map(|alarm| alarm.probability).ok_or_else(|| SpecError::Inconsistent {
@@ -56,11 +65,15 @@ impl SpecSet {
 
 impl ActivationSpec {
     /// The budget to hold a replay of this activation to; none where nothing is rounded.
-    pub fn rounding_budget(&self, confidence: f64) -> Option<RoundingBudget> {
+    ///
+    /// Systematic error is not looked for in half precision: the rounding error of a stored weight is the same in every
+    /// row, that of a stored input in every column, and what is shared does not average out over elements.
+    pub fn rounding_budget(&self, confidence: f64, precision: Precision) -> Option<RoundingBudget> {
+        let slices = |rule: &BudgetRule| rule.slices.iter().filter_map(|slice| self.slice(slice)).collect();
         self.budget.as_ref().map(|rule| RoundingBudget {
-            unit: UNIT_F32,
+            unit: precision.unit(),
             confidence,
-            slices: rule.slices.iter().filter_map(|slice| self.slice(slice)).collect(),
+            slices: if precision.is_half() { Vec::new() } else { slices(rule) },
             shared_rows: rule.shared_rows,
         })
     }
@@ -68,6 +81,7 @@ impl ActivationSpec {
     fn slice(&self, name: &str) -> Option<Slice> {
         match name {
             "tensor" => Some(Slice::Tensor),
+            "columns" => self.shape.len().checked_sub(2).map(Slice::Pair),
             "last" => self.shape.len().checked_sub(1).map(Slice::Axis),
             symbol => self.shape.iter().position(|dimension| dimension == symbol).map(Slice::Axis),
         }
@@ -75,16 +89,38 @@ impl ActivationSpec {
 
     /// What is wrong with the budget as it is written.
     pub(crate) fn validate_budget(&self) -> Result<(), String> {
-        let Some(BudgetRule { slices, reason, .. }) = &self.budget else { return Ok(()) };
+        let Some(BudgetRule { slices, reason, half, .. }) = &self.budget else { return Ok(()) };
         if !self.replay {
             return Err("has a rounding budget and cannot be replayed".to_owned());
         }
         if reason.trim().is_empty() {
             return Err("has a rounding budget without a reason".to_owned());
         }
+        self.validate_half(half)?;
         match slices.iter().find(|slice| self.slice(slice).is_none()) {
             Some(unknown) => Err(format!("the slice `{unknown}` is no axis of {:?}", self.shape)),
             None => Ok(()),
+        }
+    }
+
+    fn validate_half(&self, HalfRule { rounds, reason }: &HalfRule) -> Result<(), String> {
+        if reason.trim().is_empty() {
+            return Err("has places of half precision without a reason".to_owned());
+        }
+        if rounds.iter().collect::<BTreeSet<_>>().len() != rounds.len() {
+            return Err(format!("is rounded to half precision twice in one place: {rounds:?}"));
+        }
+        let fits = if self.composite {
+            rounds.as_slice() == [Rounds::Parts]
+        } else {
+            !rounds.contains(&Rounds::Parts) && rounds.contains(&Rounds::Output)
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(format!(
+                "is rounded to half precision at {rounds:?}; a composite is at its parts, all else at its output"
+            ))
         }
     }
 }
@@ -99,6 +135,39 @@ mod tests {
         assert!((c(1e6, 1e-9) - 4.9).abs() < 0.1);
         assert!([1, 10, 1_000_000].into_iter().all(is_power_of_ten));
         assert!(![2, 999_999, 1_000_001].into_iter().any(is_power_of_ten));
+    }
+
+    #[test]
+    fn the_storage_says_something_of_every_budget_and_only_in_half_precision() {
+        let specs = SpecSet::bundled("gpt2").unwrap();
+        assert_eq!(specs.storage(Precision::F32), None);
+        let storage = specs.storage(Precision::F16).unwrap();
+        assert_eq!(storage.rounds["embd"], [Rounds::Weights, Rounds::Output]);
+        let budgets = specs.activations().filter(|(_, _, activation)| activation.budget.is_some());
+        assert_eq!(storage.rounds.len(), budgets.count());
+    }
+
+    #[test]
+    fn places_of_half_precision_are_checked() {
+        let specs = SpecSet::bundled("gpt2").unwrap();
+        let problem = |name: &str, rounds: &[Rounds], reason: &str| {
+            let (_, _, found) = specs.activations().find(|(_, _, found)| found.name == name).unwrap();
+            let mut activation = found.clone();
+            let budget = activation.budget.as_mut().unwrap();
+            budget.half = HalfRule { rounds: rounds.to_vec(), reason: reason.to_owned() };
+            activation.validate_budget().err()
+        };
+        let (whole, output) = ("whole/h.{l}.out", [Rounds::Output]);
+        assert_eq!(problem("embd", &output, "why"), None);
+        assert!(problem("embd", &output, " ").unwrap().contains("without a reason"));
+        assert!(problem("embd", &[Rounds::Output; 2], "why").unwrap().contains("twice in one place"));
+        for (name, rounds) in [
+            ("embd", vec![Rounds::Inputs]),
+            ("embd", vec![Rounds::Parts, Rounds::Output]),
+            (whole, output.into()),
+        ] {
+            assert!(problem(name, &rounds, "why").unwrap().contains("a composite is at its parts"), "{name}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod values;
 
 use std::collections::BTreeSet;
 
-use capture::{Case, TensorName, TensorSource};
+use capture::{Case, Precision, TensorName, TensorSource};
 use serde::{Deserialize, Serialize};
 
 use crate::Architecture;
@@ -80,6 +80,8 @@ pub struct CheckContext<'a> {
     pub architecture: &'a Architecture,
     /// The case.
     pub case: &'a Case,
+    /// What the subject computes in, or stores its results in.
+    pub precision: Precision,
     /// The subject's chained run.
     pub capture: &'a dyn TensorSource,
     /// Activations that were not contiguous where they were observed.

@@ -63,7 +63,8 @@ pub struct RunFacts {
 
 /// Derives every verdict of a run.
 pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<Results, SpecError> {
-    let law = Law { specs, subject_weights: facts.subject_weights };
+    let half = facts.subject.precision.is_half();
+    let law = Law { specs, subject_weights: facts.subject_weights, half };
     let quorum = quorum::judge(facts, assays);
     let required = required_counts(specs, facts)?;
     let mut checkpoints = Vec::new();
@@ -104,8 +105,9 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
 /// Comparisons required by checkpoint. From specs, architecture, cases and the references asked for; what was found
 /// has no part in it.
 fn required_counts(specs: &SpecSet, facts: &RunFacts) -> Result<BTreeMap<usize, u64>, SpecError> {
-    let subject = facts.subject.to_string();
-    let peers = facts.references.iter().filter(|r| format!("{}@f32", r.name) != subject).count() as u64;
+    let (subject, precision) = (facts.subject.to_string(), facts.subject.precision);
+    let is_peer = |r: &&Identity| format!("{}@{}", r.name, precision.peer()) != subject;
+    let peers = facts.references.iter().filter(is_peer).count() as u64;
     let references = facts.references.len() as u64;
     let mut counts = BTreeMap::new();
     for (case, _) in &facts.cases {
@@ -113,8 +115,10 @@ fn required_counts(specs: &SpecSet, facts: &RunFacts) -> Result<BTreeMap<usize, 
             let plan = required(specs, &facts.architecture, case, facts.traits, mode, Precision::F32)?;
             for item in plan {
                 let rule = &specs.specs[item.spec].activations[item.activation].rule;
+                let stored_in_half = precision.is_half() && item.dtype.is_float();
                 let comparisons = match (mode, rule) {
                     (Mode::Replay, _) | (Mode::Run, Rule::Derived { .. }) => 1,
+                    (Mode::Run, Rule::Exact { .. } | Rule::Classic { .. }) if stored_in_half => 1,
                     (Mode::Run, Rule::Tie { .. }) => references,
                     (Mode::Run, Rule::Exact { .. }) => peers,
                     (Mode::Run, Rule::Classic { .. }) => peers + 1,
@@ -158,7 +162,7 @@ fn peers(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Vec<PeerFig
     let subject = facts.subject.to_string();
     let mut figures: BTreeMap<(usize, usize), PeerFigure> = BTreeMap::new();
     let implementations: Vec<String> = std::iter::once(subject.clone())
-        .chain(facts.references.iter().map(|r| format!("{}@f32", r.name)))
+        .chain(facts.references.iter().map(|r| format!("{}@{}", r.name, facts.subject.precision.peer())))
         .collect();
     let mut note = |spec: usize, implementation: &str, mode: Mode, statistics: &StatisticsRecord| {
         let Some(rank) = implementations.iter().position(|name| name == implementation) else { return };

@@ -37,6 +37,6 @@ pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
-    ActivationSpec, Applies, BudgetRule, Derivation, FalseAlarm, FaultJudge, FaultSpec, Golden, Kind, Need,
-    NonFinitePolicy, Requirement, Rule, Spec, SpecError, SpecSet, Steps,
+    ActivationSpec, Applies, BudgetRule, Derivation, FalseAlarm, FaultJudge, FaultSpec, Golden, HalfRule,
+    Kind, Need, NonFinitePolicy, Requirement, Rule, Spec, SpecError, SpecSet, Steps,
 };

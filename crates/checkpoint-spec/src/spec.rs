@@ -6,6 +6,7 @@ mod load;
 mod tests;
 mod validate;
 
+use capture::protocol::Rounds;
 use serde::{Deserialize, Serialize};
 use tensor_compare::{Criterion, Tolerance};
 
@@ -97,13 +98,26 @@ pub struct ActivationSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetRule {
-    /// Where systematic error is looked for: `tensor`, or the symbol of an axis, such as `H`, or `last`.
+    /// Where systematic error is looked for: `tensor`, or the symbol of an axis, such as `H`, or `last`, or `columns`,
+    /// the last two axes together.
     #[serde(default)]
     pub slices: Vec<String>,
     /// Whether the elements of a row share an error, as those of a normalised row do.
     #[serde(default)]
     pub shared_rows: bool,
+    /// Where a subject that stores in half precision rounds to it.
+    pub half: HalfRule,
     /// What is rounded, and how the bound grows.
+    pub reason: String,
+}
+
+/// Where half precision takes the place of f32 in the budget of a subject that stores in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HalfRule {
+    /// What is rounded to it.
+    pub rounds: Vec<Rounds>,
+    /// Why there, and nowhere else.
     pub reason: String,
 }
 

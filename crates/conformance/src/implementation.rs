@@ -86,10 +86,14 @@ impl ImplementationName {
     /// Reads `NAME[@PRECISION]`; the precision is f32 when it is not given.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, precision) = match text.rsplit_once('@') {
-            Some((name, "f32")) => (name, Precision::F32),
-            Some((name, "f64")) => (name, Precision::F64),
-            Some((_, other)) => return Err(format!("precision `{other}` is not known; there are: f32, f64")),
             None => (text, Precision::F32),
+            Some((name, precision)) => match Precision::parse(precision) {
+                Some(precision) => (name, precision),
+                None => {
+                    let known = Precision::ALL.map(Precision::name).join(", ");
+                    return Err(format!("precision `{precision}` is not known; there are: {known}"));
+                }
+            },
         };
         let known = name == "rust" || REFERENCES.contains(&name) || name.starts_with("command:");
         if !known {

@@ -115,7 +115,7 @@ fn with_evidence<T>(
     let opened = open_references(request, produced, id)?;
     let references: Vec<ReferenceCaptures<'_>> = opened
         .iter()
-        .map(|(name, f32, f64)| ReferenceCaptures { name: name.clone(), f32: f32.view(), f64: f64.view() })
+        .map(|(name, peer, f64)| ReferenceCaptures { name: name.clone(), peer: peer.view(), f64: f64.view() })
         .collect();
     let nothing = std::collections::BTreeSet::new();
     let evidence = CaseEvidence {
@@ -127,7 +127,7 @@ fn with_evidence<T>(
     Ok(look(&setting, &evidence))
 }
 
-/// One case's captures of every reference, in order of precedence: name, f32, f64.
+/// One case's captures of every reference, in order of precedence: name, as a peer of the subject, f64.
 pub(crate) fn open_references(
     request: &Request,
     produced: &Produced,

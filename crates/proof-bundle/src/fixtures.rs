@@ -102,7 +102,7 @@ fn results(case: &Case, capture: &Capture) -> Results {
         Setting { specs: &specs, architecture: &architecture, traits, confidence: 5.0, subject: "rust@f32" };
     let reference = |name: &str| ReferenceCaptures {
         name: name.to_owned(),
-        f32: Captures::default(),
+        peer: Captures::default(),
         f64: Captures::default(),
     };
     let evidence = CaseEvidence {

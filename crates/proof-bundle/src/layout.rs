@@ -1,6 +1,6 @@
 //! Where things are in a bundle, and what they are called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use capture::{Case, Precision};
 use checkpoint_spec::Results;
@@ -43,8 +43,10 @@ impl Role {
     /// Everyone who may have left captures in a run.
     pub(crate) fn all(results: &Results) -> Vec<Self> {
         let reference = |name: &str, precision| Self::Reference { name: name.to_owned(), precision };
-        let both = |name: &str| [Precision::F32, Precision::F64].map(|precision| reference(name, precision));
-        let references = results.references.iter().flat_map(|identity| both(&identity.name));
+        let precisions = BTreeSet::from([Precision::F32, Precision::F64, results.subject.precision.peer()]);
+        let references = results.references.iter().flat_map(|identity| {
+            precisions.iter().map(|&precision| reference(&identity.name, precision)).collect::<Vec<_>>()
+        });
         std::iter::once(Self::Subject).chain(references).collect()
     }
 }

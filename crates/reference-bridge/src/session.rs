@@ -1,6 +1,6 @@
 //! A session of the Python package `trialplate_reference`.
 
-use capture::protocol::{Job, Task, WorkList};
+use capture::protocol::{Job, Magnitudes, Task, WorkList};
 use capture::worker::Session;
 use capture::{Capture, CaptureFile, Case, Identity, Precision};
 use pyo3::exceptions::{PyImportError, PyValueError};
@@ -55,14 +55,22 @@ impl PythonSession {
         &self,
         py: Python<'py>,
         case: &Case,
-        replay: Option<(&CaptureFile, Option<f64>)>,
+        replay: Option<(&CaptureFile, Option<&Magnitudes>)>,
     ) -> Result<Bound<'py, PyAny>, JobError> {
         let session = self.session.bind(py);
-        let case = case_as_dict(py, case)?;
+        let case = as_python(py, serde_json::to_string(case))?;
         Ok(match replay {
             None => session.call_method1("run", (case,))?,
             Some((inputs, magnitudes)) => {
-                session.call_method1("replay", (case, arrays::hand_over(py, inputs)?, magnitudes))?
+                let inputs = arrays::hand_over(py, inputs)?;
+                let confidence = magnitudes.map(|magnitudes| magnitudes.confidence);
+                match magnitudes.and_then(|magnitudes| magnitudes.storage.as_ref()) {
+                    None => session.call_method1("replay", (case, inputs, confidence))?,
+                    Some(storage) => {
+                        let storage = as_python(py, serde_json::to_string(storage))?;
+                        session.call_method1("replay", (case, inputs, confidence, storage))?
+                    }
+                }
             }
         })
     }
@@ -78,7 +86,7 @@ impl Session for PythonSession {
     fn attempt(&mut self, job: &Job) -> Result<Capture, JobError> {
         let inputs = match &job.task {
             Task::Run => None,
-            Task::Replay { inputs, magnitudes } => Some((CaptureFile::open(inputs)?, *magnitudes)),
+            Task::Replay { inputs, magnitudes } => Some((CaptureFile::open(inputs)?, magnitudes.as_ref())),
         };
         let inputs = inputs.as_ref().map(|(file, magnitudes)| (file, *magnitudes));
         Python::attach(|py| {
@@ -88,14 +96,14 @@ impl Session for PythonSession {
     }
 }
 
-/// Identity and case cross the border as JSON, so that one strict reader holds for both.
+/// Identity, case and storage cross the border as JSON, so that one strict reader holds for both.
 fn identity(session: &Bound<'_, PyAny>) -> PyResult<Identity> {
     let found = session.call_method0("identity")?;
     let text: String = session.py().import("json")?.call_method1("dumps", (found,))?.extract()?;
     serde_json::from_str(&text).map_err(|error| PyValueError::new_err(format!("identity is {text}: {error}")))
 }
 
-fn case_as_dict<'py>(py: Python<'py>, case: &Case) -> PyResult<Bound<'py, PyDict>> {
-    let text = serde_json::to_string(case).map_err(|error| PyValueError::new_err(error.to_string()))?;
+fn as_python(py: Python<'_>, json: serde_json::Result<String>) -> PyResult<Bound<'_, PyDict>> {
+    let text = json.map_err(|error| PyValueError::new_err(error.to_string()))?;
     Ok(py.import("json")?.call_method1("loads", (text,))?.cast_into()?)
 }

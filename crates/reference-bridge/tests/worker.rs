@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use capture::protocol::{Event, Job, SCHEMA, Task, WorkList};
+use capture::protocol::{Event, Job, Magnitudes, SCHEMA, Task, WorkList};
 use capture::{CaptureFile, Case, Identity, Precision, Tensor, TensorName, TensorSource};
 use tempfile::TempDir;
 
@@ -47,6 +47,7 @@ impl Bench {
     }
 
     fn replay(mut self, id: &str, inputs: &str, magnitudes: Option<f64>) -> Self {
+        let magnitudes = magnitudes.map(|confidence| Magnitudes { confidence, storage: None });
         let task = Task::Replay { inputs: self.path(inputs), magnitudes };
         self.list.jobs.push(Job { case: case_of(id), task, output: self.path(id) });
         self

@@ -47,7 +47,7 @@ fn chained(statistics: &StatisticsRecord, allowed: Measured) -> Bound {
     let share = if rmse.0 == 0.0 { 0.0 } else { rmse.0 / allowed.0 };
     let [rmse, allowed] = [rmse, allowed].map(|error| figures::error(error.0));
     let share = figures::share(share);
-    let text = format!("rmse {rmse}, {share} of the {allowed} that the f32 references' own errors allow");
+    let text = format!("rmse {rmse}, {share} of the {allowed} that the references' own errors allow");
     Bound { label: "chained", text, broken }
 }
 

@@ -5,7 +5,7 @@ use checkpoint_spec::{Measured, PeerFigure, Results};
 use crate::figures;
 use crate::text::plain;
 
-/// The subject, and whoever else has figures: the f32 references in order of precedence, then others.
+/// The subject, and whoever else has figures: the references at its precision in order of precedence, then others.
 pub(crate) struct Peers<'a> {
     results: &'a Results,
     implementations: Vec<String>,
@@ -18,7 +18,10 @@ pub(crate) const BUDGETS: &str = "Largest share of the rounding budget that an e
 impl<'a> Peers<'a> {
     pub(crate) fn new(results: &'a Results) -> Self {
         let others = results.peers.iter().map(|peer| peer.implementation.clone());
-        let references = results.references.iter().map(|reference| format!("{}@f32", reference.name));
+        let references = results
+            .references
+            .iter()
+            .map(|reference| format!("{}@{}", reference.name, results.subject.precision.peer()));
         let has_figures = |name: &String| results.peers.iter().any(|peer| peer.implementation == *name);
         let mut implementations = vec![results.subject.to_string()];
         for name in references.chain(others).filter(has_figures) {

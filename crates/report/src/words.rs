@@ -65,7 +65,7 @@ pub(crate) const fn meaning(reason: Reason) -> &'static str {
         Reason::Ceiling => "out of the classic ceiling",
         Reason::Budget => "out of the rounding budget",
         Reason::Systematic => "a systematic error of scale or offset",
-        Reason::Chained => "a chained error beyond what the f32 references make",
+        Reason::Chained => "a chained error beyond what the references make",
         Reason::Exact => "not the same bits where they must be",
         Reason::Invariant => "an invariant of the checkpoint does not hold",
         Reason::Determinism => "not the same bits when asked the same again",

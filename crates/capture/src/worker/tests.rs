@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::protocol::Magnitudes;
 use crate::{Case, Tensor, TensorName};
 
 /// Gives one tensor for a run and fails a replay.
@@ -60,6 +61,7 @@ fn job(output: impl Into<PathBuf>, task: Task) -> Job {
 }
 
 fn replay(inputs: impl Into<PathBuf>, magnitudes: Option<f64>) -> Task {
+    let magnitudes = magnitudes.map(|confidence| Magnitudes { confidence, storage: None });
     Task::Replay { inputs: inputs.into(), magnitudes }
 }
 

@@ -22,6 +22,14 @@ pub struct Setting<'a> {
     pub subject: &'a str,
 }
 
+impl Setting<'_> {
+    /// What the subject computes in, or stores its results in: its label says so.
+    pub fn precision(&self) -> Precision {
+        let named = self.subject.rsplit_once('@').and_then(|(_, name)| Precision::parse(name));
+        named.unwrap_or(Precision::F32)
+    }
+}
+
 /// What one implementation produced at one precision for one case.
 #[derive(Clone, Copy, Default)]
 pub struct Captures<'a> {
@@ -36,8 +44,8 @@ pub struct Captures<'a> {
 pub struct ReferenceCaptures<'a> {
     /// `torch`.
     pub name: String,
-    /// At f32, where it is a peer of the subject.
-    pub f32: Captures<'a>,
+    /// Where it is a peer of the subject: at f32, or at the subject's own half precision.
+    pub peer: Captures<'a>,
     /// At f64, where it can be the oracle.
     pub f64: Captures<'a>,
 }
@@ -67,9 +75,9 @@ impl<'a> CaseEvidence<'a> {
         self.references.first()
     }
 
-    /// The references that judge the subject at f32: all but the subject itself, which would agree with itself.
+    /// The references that judge the subject at its precision: all but the subject itself, which would agree with itself.
     pub fn peers(&self, setting: &Setting<'_>) -> impl Iterator<Item = &'a ReferenceCaptures<'a>> {
-        let subject = setting.subject.to_owned();
-        self.references.iter().filter(move |reference| reference.at(Precision::F32) != subject)
+        let (subject, precision) = (setting.subject.to_owned(), setting.precision().peer());
+        self.references.iter().filter(move |reference| reference.at(precision) != subject)
     }
 }

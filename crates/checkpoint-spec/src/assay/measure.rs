@@ -1,11 +1,12 @@
 //! One comparison: two tensors fetched, laid side by side, and measured.
 
-use capture::{Tensor, TensorName, TensorSource};
+use capture::{Precision, Tensor, TensorName, TensorSource};
 use tensor_compare::{
     BudgetStatistics, Criterion, DType, LayoutMismatch, MatchedPair, OraclePair, RoundingBudget, Statistics,
     Tolerance, compare, compare_with_oracle,
 };
 
+use super::half;
 use crate::plan::Required;
 use crate::results::{Outcome, StatisticsRecord};
 use crate::spec::ActivationSpec;
@@ -105,16 +106,19 @@ pub(super) fn against_oracle(
 pub(super) fn replayed(
     activation: &ActivationSpec,
     required: &Required,
-    confidence: f64,
+    (confidence, precision): (f64, Precision),
     subject: Side<'_>,
     oracle: Side<'_>,
 ) -> Outcome {
+    if precision.is_half() {
+        return half::replayed(activation, required, (confidence, precision), subject, oracle);
+    }
     let measure = || {
         let actual = fetch(subject.source, subject.name, required)?;
         let expected = fetch_f64(oracle.source, oracle.name, required)?;
         match activation.rule.replay_tolerance() {
             Some(tolerance) if required.dtype.is_float() => {
-                let budget = activation.rounding_budget(confidence);
+                let budget = activation.rounding_budget(confidence, Precision::F32);
                 let magnitude = budget.is_some().then(|| fetch_magnitude(oracle, required)).transpose()?;
                 let budget = magnitude.as_ref().zip(budget.as_ref());
                 against_oracle(&actual, &expected, tolerance, budget, oracle.name)
@@ -126,7 +130,7 @@ pub(super) fn replayed(
 }
 
 /// The oracle's bound for each element.
-fn fetch_magnitude(oracle: Side<'_>, required: &Required) -> Result<Tensor, Outcome> {
+pub(super) fn fetch_magnitude(oracle: Side<'_>, required: &Required) -> Result<Tensor, Outcome> {
     let activation = format!("magnitude/{}", required.name.activation);
     let name = TensorName { step: required.name.step, activation };
     fetch_f64(oracle.source, oracle.name, &Required { name, ..required.clone() })

@@ -56,6 +56,39 @@ pub fn first_flips_are_ties(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) 
         })
 }
 
+/// Compares the replayed tokens of a subject that stores in half precision, from logits that it stored first: a flip
+/// between logits that one unit in the last place each can bring together is a tie.
+pub(super) fn compare_stored(
+    required: &Required,
+    actual: &Tensor,
+    expected: &Tensor,
+    logits: &Tensor,
+    precision: Precision,
+) -> Result<Outcome, Outcome> {
+    let pair = MatchedPair::new(actual.view(), expected.view())
+        .map_err(|mismatch| mismatch_outcome(mismatch, "subject"))?;
+    let mut statistics = compare(pair, Criterion::BitExact);
+    let unreadable = |error: tensor_compare::TensorError| Outcome::Unreadable { problem: error.to_string() };
+    let (actual_ids, expected_ids) =
+        (actual.view().to_i64().map_err(unreadable)?, expected.view().to_i64().map_err(unreadable)?);
+    let (logits, rows) = (logits.view().to_f64_lossy(), required.shape.elements().max(1));
+    let vocabulary = logits.len() / rows;
+    let logit = |row: usize, token: i64| {
+        let token = usize::try_from(token).ok().filter(|&token| token < vocabulary)?;
+        logits.get(row * vocabulary + token).copied()
+    };
+    let is_tie = |row: usize, a: i64, e: i64| match (logit(row, a), logit(row, e)) {
+        (Some(a), Some(e)) => {
+            (a - e).abs() <= 2.0 * (precision.unit() * (a.abs() + e.abs()) + precision.smallest_normal())
+        }
+        _ => false,
+    };
+    let flips = actual_ids.iter().zip(&expected_ids).enumerate().filter(|(_, (a, e))| a != e);
+    let ties = flips.filter(|&(row, (&a, &e))| is_tie(row, a, e)).count() as u64;
+    statistics.violations = statistics.violations.saturating_sub(ties);
+    Ok(compared(actual, &statistics, ties, None))
+}
+
 /// The oracle's logits from which the tokens were taken, and the error that f32 makes in them.
 struct TieJudge {
     logits: Vec<f64>,
@@ -101,7 +134,7 @@ fn peer_error(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> f64 {
             .map(|tensor| tensor.view().to_f64_lossy())
     };
     let Some(oracle) = evidence.oracle().and_then(|oracle| values(oracle.f64.run)) else { return 0.0 };
-    let errors = evidence.peers(setting).filter_map(|reference| values(reference.f32.run)).map(|peer| {
+    let errors = evidence.peers(setting).filter_map(|reference| values(reference.peer.run)).map(|peer| {
         let error = |(a, e): (&f64, &f64)| (a - e).abs();
         if peer.len() == oracle.len() { peer.iter().zip(&oracle).map(error).fold(0.0, f64::max) } else { 0.0 }
     });

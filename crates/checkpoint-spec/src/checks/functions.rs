@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use super::entry::{Entry, Rows, Tally};
-use super::rounding::unit;
+use super::rounding::{lost, unit};
 use crate::results::{Finding, Reason};
 
 /// The minimum of `gelu_new`, at −0.752…; the erf form's is −0.16997.
@@ -17,7 +17,7 @@ const GELU_UNITS: f64 = 8.0;
 pub(super) fn gelu_lower_bound(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
-    let least = GELU_MINIMUM - GELU_UNITS * unit(entry.required.dtype);
+    let least = GELU_MINIMUM - GELU_UNITS * unit(entry.context.precision);
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         for (position, &value) in row.iter().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn gelu_lower_bound(entry: &Entry<'_>) -> Result<Option<String>, Find
 pub(super) fn gelu_tanh_form(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     elementwise(entry, "activations are not the tanh form of GELU of their inputs", |inputs| {
         let [x] = *inputs else { return None };
-        let bound = GELU_UNITS * unit(entry.required.dtype) * x.abs() + f64::from(f32::MIN_POSITIVE);
+        let bound = GELU_UNITS * unit(entry.context.precision) * x.abs() + lost(0.0, entry.context.precision);
         Some((gelu_new(x), bound))
     })
 }
@@ -42,7 +42,7 @@ pub(super) fn sum_of_inputs(entry: &Entry<'_>) -> Result<Option<String>, Finding
     elementwise(entry, "elements are not the sum of the inputs", |inputs| {
         let magnitude: f64 = inputs.iter().map(|x| x.abs()).sum();
         let additions = inputs.iter().skip(1).map(|_| 1.0).sum::<f64>();
-        let bound = 2.0 * additions * unit(entry.required.dtype) * magnitude;
+        let bound = 2.0 * additions * unit(entry.context.precision) * magnitude;
         (inputs.len() >= 2).then(|| (inputs.iter().sum(), bound))
     })
 }

@@ -11,7 +11,7 @@
 use capture::Tensor;
 
 use super::entry::{Entry, Rows, Tally};
-use super::rounding::{accumulation, unit};
+use super::rounding::{accumulation, sum_unit, unit};
 use crate::results::{Finding, Reason};
 
 /// What one row of the input says about its normalised row.
@@ -20,8 +20,10 @@ struct Norm {
     variance: f64,
     mean_abs: f64,
     epsilon: f64,
-    /// `u`.
+    /// `u` of what is stored.
     unit: f64,
+    /// `u` of sums.
+    sum_unit: f64,
     /// `γ + 2`.
     units: f64,
 }
@@ -32,12 +34,12 @@ impl Norm {
     }
 
     fn mean_error(&self) -> f64 {
-        self.units * self.unit * self.mean_abs
+        self.units * self.sum_unit * self.mean_abs
     }
 
     /// Relative error of `v + ε`; beyond measure where the row is so ill-conditioned that nothing is left of it.
     fn variance_error(&self) -> f64 {
-        let absolute = 3.0 * self.units * self.unit * (self.variance + self.mean * self.mean);
+        let absolute = 3.0 * self.units * self.sum_unit * (self.variance + self.mean * self.mean);
         let left = self.variance + self.epsilon - absolute;
         if left > 0.0 { absolute / left } else { f64::MAX }
     }
@@ -103,7 +105,7 @@ fn each_row(
         return Err(entry.finding(Reason::Unreadable, "the model gives no constant `epsilon`".to_owned()));
     };
     let (rows, inputs) = (Rows::new(&normalised), Rows::new(&input));
-    let unit = unit(entry.required.dtype);
+    let (unit, sum_unit) = (unit(entry.context.precision), sum_unit(entry.context.precision));
     let units = accumulation(rows.width(), rows.count()) + 2.0;
     let mut tally = Tally::new(normalised.shape());
     for (index, (row, input)) in rows.iter().zip(inputs.iter()).enumerate() {
@@ -114,6 +116,7 @@ fn each_row(
             mean_abs: average(input.iter().map(|x| x.abs())),
             epsilon,
             unit,
+            sum_unit,
             units,
         };
         let departure = look(&norm, &input, &row);

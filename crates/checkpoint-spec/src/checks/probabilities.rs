@@ -1,7 +1,7 @@
 //! Probabilities: masked ones, bounds, sums, temperatures.
 
 use super::entry::{Entry, Rows, Tally};
-use super::rounding::{accumulation, unit};
+use super::rounding::{accumulation, lost, sum_unit, unit};
 use super::values::visible_keys;
 use crate::results::{Finding, Reason};
 
@@ -29,7 +29,7 @@ fn is_zero(value: f64) -> bool {
 pub(super) fn in_unit_interval(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
-    let high = 1.0 + 2.0 * unit(entry.required.dtype);
+    let high = 1.0 + 2.0 * unit(entry.context.precision);
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         for (position, &value) in row.iter().enumerate() {
@@ -41,16 +41,17 @@ pub(super) fn in_unit_interval(entry: &Entry<'_>) -> Result<Option<String>, Find
 }
 
 /// Every row sums to 1. The sum that was divided by is off by `γ` units for `n` terms; the quotient, a reciprocal and
-/// a product in its place, and storing are four more; and each term may have been flushed to 0 below the smallest
-/// normal number.
+/// a product in its place, and storing are four more; and a term below the smallest normal number may have been flushed
+/// to 0, or have lost digits.
 pub(super) fn sum_to_one(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
-    let units = accumulation(rows.width(), rows.count()) + 4.0;
-    let bound = units * unit(entry.required.dtype) + count(rows.width()) * f64::from(f32::MIN_POSITIVE);
+    let precision = entry.context.precision;
+    let rounded = accumulation(rows.width(), rows.count()) * sum_unit(precision) + 4.0 * unit(precision);
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         let sum: f64 = row.iter().sum();
+        let bound = rounded + row.iter().map(|&value| lost(value, precision)).sum::<f64>();
         let holds = (sum - 1.0).abs() <= bound;
         tally.note(index * rows.width(), holds, || {
             format!("the row sums to {sum}, expected 1 within {bound:e}")
@@ -74,7 +75,9 @@ pub(super) fn flatter_than_the_colder(entry: &Entry<'_>) -> Result<Option<String
         .min_by(|(a, _), (b, _)| a.total_cmp(b));
     let hotter = hotter.map(|(_, other)| entry.other(&other.name, &other.shape, other.dtype)).transpose()?;
     let hotter = hotter.as_ref().map(Rows::new);
-    let slack = 2.0 * (accumulation(rows.width(), rows.count()) + 16.0) * unit(entry.required.dtype);
+    let precision = entry.context.precision;
+    let summed = accumulation(rows.width(), rows.count()) * sum_unit(precision);
+    let slack = 2.0 * (summed + 16.0 * unit(precision));
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         let found = largest(&row);

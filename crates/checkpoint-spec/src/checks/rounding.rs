@@ -1,16 +1,28 @@
 //! How far rounding alone may take a correct result.
 
-use tensor_compare::DType;
+use capture::Precision;
 
 /// The chance that a correct implementation is accused, per tensor.
 const FALSE_ALARM: f64 = 1e-9;
 
-/// The relative error of one rounding, `2⁻²⁴` for f32, plus that of the check itself, which computes in f64.
-pub(super) fn unit(dtype: DType) -> f64 {
-    let own = f64::EPSILON / 2.0;
-    match dtype {
-        DType::F64 => 2.0 * own,
-        _ => f64::from(f32::EPSILON) / 2.0 + own,
+/// The relative error of one rounding of a result, `2⁻²⁴` for f32, plus that of the check itself, which computes in f64.
+pub(super) fn unit(precision: Precision) -> f64 {
+    precision.unit() + Precision::F64.unit()
+}
+
+/// Like [`unit`], for the terms of a sum: one whose result is stored in half precision is kept in f32.
+pub(super) fn sum_unit(precision: Precision) -> f64 {
+    unit(if precision.is_half() { Precision::F32 } else { precision })
+}
+
+/// What flushing and gradual underflow may have taken from a result that was stored as `value`.
+pub(super) fn lost(value: f64, precision: Precision) -> f64 {
+    let smallest =
+        if precision.is_half() { precision.smallest_normal() } else { f64::from(f32::MIN_POSITIVE) };
+    match value.abs() {
+        size if size <= 0.0 => smallest,
+        size if size < smallest => smallest * precision.unit(),
+        _ => 0.0,
     }
 }
 

@@ -175,10 +175,7 @@ fn agreement(
 fn message(comparison: &Comparison) -> String {
     let chained = match (comparison.reason, comparison.chained_allowed) {
         (Some(Reason::Chained), Some(allowed)) => {
-            format!(
-                "; in a chained run {:.3e} is allowed, three times what the f32 references make",
-                allowed.0
-            )
+            format!("; in a chained run {:.3e} is allowed, three times what the references make", allowed.0)
         }
         _ => String::new(),
     };

@@ -11,13 +11,15 @@ pub(super) struct Law<'a> {
     pub(super) specs: &'a SpecSet,
     /// The subject has weights of its own: that their digests differ is what the user chose, and no finding.
     pub(super) subject_weights: bool,
+    /// The subject stores in half precision: what is recorded as a ceiling is only what another bound implies.
+    pub(super) half: bool,
 }
 
 impl Law<'_> {
     /// One word for an observation, and why it is not a plain pass.
     pub(super) fn finding(self, observation: &Observation) -> (ComparisonVerdict, Option<Reason>) {
         let is_digest = || activation(self.specs, observation).name.starts_with("weights.");
-        match finding(self.specs, observation) {
+        match finding(self, observation) {
             (ComparisonVerdict::Fail, reason) if self.subject_weights && is_digest() => {
                 (ComparisonVerdict::Pass, reason)
             }
@@ -26,21 +28,19 @@ impl Law<'_> {
     }
 }
 
-fn finding(specs: &SpecSet, observation: &Observation) -> (ComparisonVerdict, Option<Reason>) {
+fn finding(law: Law<'_>, observation: &Observation) -> (ComparisonVerdict, Option<Reason>) {
     use ComparisonVerdict::{Error, Fail, Incomplete, Missing, Pass};
     match &observation.outcome {
         Outcome::ShapeMismatch { side, .. } => (by_side(side, Fail, Error), Some(Reason::Shape)),
         Outcome::DtypeMismatch { side, .. } => (by_side(side, Fail, Error), Some(Reason::DType)),
         Outcome::Missing { side } => (by_side(side, Missing, Incomplete), Some(Reason::Missing)),
         Outcome::Unreadable { .. } => (Error, Some(Reason::Unreadable)),
-        Outcome::Compared { statistics, .. } => {
-            match reason(activation(specs, observation), observation, statistics) {
-                None => (Pass, None),
-                Some(Reason::Tie) => (Pass, Some(Reason::Tie)),
-                Some(Reason::Empty) => (Incomplete, Some(Reason::Empty)),
-                Some(reason) => (Fail, Some(reason)),
-            }
-        }
+        Outcome::Compared { statistics, .. } => match reason(law, observation, statistics) {
+            None => (Pass, None),
+            Some(Reason::Tie) => (Pass, Some(Reason::Tie)),
+            Some(Reason::Empty) => (Incomplete, Some(Reason::Empty)),
+            Some(reason) => (Fail, Some(reason)),
+        },
     }
 }
 
@@ -53,11 +53,8 @@ pub(super) fn activation<'a>(specs: &'a SpecSet, observation: &Observation) -> &
     &specs.specs[observation.required.spec].activations[observation.required.activation]
 }
 
-fn reason(
-    activation: &ActivationSpec,
-    observation: &Observation,
-    statistics: &StatisticsRecord,
-) -> Option<Reason> {
+fn reason(law: Law<'_>, observation: &Observation, statistics: &StatisticsRecord) -> Option<Reason> {
+    let activation = activation(law.specs, observation);
     let counts = statistics.non_finite;
     let infinite = counts.actual_infinite + counts.expected_infinite;
     let infinity_allowed = match activation.non_finite {
@@ -65,18 +62,22 @@ fn reason(
         // The expected tensor has −∞ exactly where the law says; equality places the subject's.
         NonFinitePolicy::NegativeInfinityAfterQuery => counts.actual_infinite == counts.same_infinity,
     };
+    let out_of_budget = statistics.budget.as_ref().is_some_and(|budget| budget.violations > 0);
+    let out_of_chained =
+        observation.chained_allowed.is_some_and(|allowed| allowed.or_worse(statistics.rmse) != allowed);
     if statistics.elements == 0 {
         Some(Reason::Empty)
     } else if counts.actual_nan + counts.expected_nan > 0 || (infinite > 0 && !infinity_allowed) {
         Some(Reason::NonFinite)
+    } else if law.half && (out_of_budget || out_of_chained) {
+        Some(if out_of_budget { Reason::Budget } else { Reason::Chained })
     } else if statistics.violations > 0 {
         Some(if matches!(activation.rule, Rule::Classic { .. }) { Reason::Ceiling } else { Reason::Exact })
-    } else if statistics.budget.as_ref().is_some_and(|budget| budget.violations > 0) {
+    } else if out_of_budget {
         Some(Reason::Budget)
     } else if statistics.budget.as_ref().is_some_and(|budget| budget.systematic_violation().is_some()) {
         Some(Reason::Systematic)
-    } else if observation.chained_allowed.is_some_and(|allowed| allowed.or_worse(statistics.rmse) != allowed)
-    {
+    } else if out_of_chained {
         Some(Reason::Chained)
     } else if statistics.ties > 0 {
         Some(Reason::Tie)

@@ -44,8 +44,9 @@ fn as_claimed(facts: &RunFacts, assays: &[CaseAssay]) -> bool {
     claimed.sort_unstable();
     assayed.sort_unstable();
     let names: BTreeSet<&str> = facts.references.iter().map(|reference| reference.name.as_str()).collect();
+    let precisions = [facts.subject.precision.peer(), Precision::F64];
     let references: Vec<[String; 2]> =
-        names.iter().map(|name| [Precision::F32, Precision::F64].map(|p| format!("{name}@{p}"))).collect();
+        names.iter().map(|name| precisions.map(|p| format!("{name}@{p}"))).collect();
     let judged_by_them = |assay: &CaseAssay| {
         let judges: BTreeSet<&str> = assay.observations.iter().map(|o| o.reference.as_str()).collect();
         let is_claimed = |judge: &&str| *judge == ITSELF || references.iter().flatten().any(|r| r == judge);

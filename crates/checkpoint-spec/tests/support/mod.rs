@@ -217,7 +217,7 @@ impl Evidence {
         let references: Vec<ReferenceCaptures<'_>> = self
             .references
             .iter()
-            .map(|r| ReferenceCaptures { name: r.name.clone(), f32: r.f32.view(), f64: r.f64.view() })
+            .map(|r| ReferenceCaptures { name: r.name.clone(), peer: r.f32.view(), f64: r.f64.view() })
             .collect();
         let nothing = BTreeSet::new();
         let evidence = CaseEvidence {

@@ -1,5 +1,6 @@
 //! `bench`: measurements that anyone can repeat.
 
+mod budget;
 mod detection;
 mod forward;
 
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask bench budget                       what the oracle's replay and its bounds cost, in forward passes
   cargo xtask bench detection                    how small a bug is seen, and how often correct code is accused
   cargo xtask bench forward                      the Rust GPT-2's forward pass beside PyTorch eager's
   cargo xtask bench forward --model synthetic:gpt2 --tokens 64";
@@ -24,6 +26,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Time the oracle's replay with and without error bounds, in f64 forward passes
+    Budget(budget::Arguments),
     /// Find the smallest bug that each rule sees, and count false alarms on correct code
     Detection(detection::Arguments),
     /// Time the Rust GPT-2's forward pass beside PyTorch eager's
@@ -33,6 +37,7 @@ enum Command {
 /// Runs the command.
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
+        Command::Budget(arguments) => budget::run(&arguments),
         Command::Detection(arguments) => detection::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
     }

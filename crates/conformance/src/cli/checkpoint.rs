@@ -32,6 +32,7 @@ Examples:
   cargo xtask checkpoint all --model synthetic:2,64,4,500,128@7
   cargo xtask checkpoint all --subject-model ./quantised judged against the original weights
   cargo xtask checkpoint all --subject torch@f32         any implementation can be the subject
+  cargo xtask checkpoint all --subject torch@bf16        results stored in half precision, and budgets for that
   cargo xtask checkpoint all --format json > report.json
 
 Exit codes: 0 conforming, 1 not conforming, 4 incomplete (something was not compared, or a reference did not
@@ -51,7 +52,7 @@ pub(super) struct Arguments {
     /// Other weights for the subject: a quantised, converted or edited copy of the model
     #[arg(long, value_name = "DIR")]
     subject_model: Option<PathBuf>,
-    /// Who is under test: rust, torch, tinygrad, or command:PROGRAM; with @f32
+    /// Who is under test: rust, torch, tinygrad, or command:PROGRAM; with @f32, @bf16 or @f16
     #[arg(long, default_value = "rust", value_parser = ImplementationName::parse)]
     subject: ImplementationName,
     /// Who judges, in order of precedence; may be given more than once [default: torch tinygrad]
@@ -84,7 +85,8 @@ pub(super) struct Arguments {
     /// Seed of token ids for models without a tokenizer
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many of the declared faults are put in, to see each refused [default: all on the bundled model, else fast]
+    /// How many of the declared faults are put in, to see each refused [default: all on the bundled
+    /// model, fast on others, none for a subject in half precision: faults are put into an f32 carrier]
     #[arg(long, value_enum, value_name = "EXTENT")]
     faults: Option<Faults>,
     /// Compute the references anew even where their captures are cached
@@ -138,6 +140,7 @@ impl Arguments {
             Some(Faults::None) => Extent::None,
             Some(Faults::Fast) => Extent::Fast,
             Some(Faults::All) => Extent::All,
+            None if self.subject.precision.is_half() => Extent::None,
             None if self.model.as_ref().is_none_or(|model| *model == ModelSource::Bundled) => Extent::All,
             None => Extent::Fast,
         }
@@ -244,8 +247,8 @@ fn request(
     progress: &Progress,
     selected: Vec<String>,
 ) -> Result<Request> {
-    if arguments.subject.precision != Precision::F32 {
-        return Err(usage("subjects are judged at f32; f64 is for the references"));
+    if arguments.subject.precision == Precision::F64 {
+        return Err(usage("subjects are judged at f32, bf16 or f16; f64 is for the references"));
     }
     let references = references(&arguments.reference)?;
     can_start(&arguments.subject, &references, means)?;

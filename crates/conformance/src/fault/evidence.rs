@@ -103,7 +103,7 @@ impl<'a> Evidence<'a> {
             .iter()
             .map(|reference| ReferenceCaptures {
                 name: reference.name.clone(),
-                f32: view(&reference.name, Precision::F32),
+                peer: view(&reference.name, Precision::F32),
                 f64: view(&reference.name, Precision::F64),
             })
             .collect();
@@ -117,7 +117,7 @@ impl<'a> Evidence<'a> {
 }
 
 fn at<'a>(reference: &ReferenceCaptures<'a>, precision: Precision) -> Captures<'a> {
-    if precision == Precision::F64 { reference.f64 } else { reference.f32 }
+    if precision == Precision::F64 { reference.f64 } else { reference.peer }
 }
 
 /// A capture with other tensors in the place of some of its own.

@@ -59,6 +59,9 @@ fn examine_by(
     let Some(case) = fault_case(&request.model.architecture, cases) else {
         return Ok(without("the run has no case".to_owned()));
     };
+    if request.subject.precision.is_half() {
+        return Ok(without("the carrier computes in f32, and the references of this run do not".to_owned()));
+    }
     let wanted = wanted(specs, extent, facts, case)?;
     if wanted.is_empty() {
         return Ok(FaultFacts { extent, ..FaultFacts::default() });
@@ -66,7 +69,7 @@ fn examine_by(
     let opened = open_references(request, produced, &case.id)?;
     let references: Vec<ReferenceCaptures<'_>> = opened
         .iter()
-        .map(|(name, f32, f64)| ReferenceCaptures { name: name.clone(), f32: f32.view(), f64: f64.view() })
+        .map(|(name, peer, f64)| ReferenceCaptures { name: name.clone(), peer: peer.view(), f64: f64.view() })
         .collect();
     let Some(inputs) = opened.first().and_then(|(_, f32, _)| f32.run.as_ref()) else {
         return Ok(without(

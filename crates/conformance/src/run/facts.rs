@@ -87,11 +87,11 @@ fn reservation(message: String) -> Reservation {
 }
 
 fn unanswered(label: &str) -> capture::Identity {
-    let name = label.split_once('@').map_or(label, |(name, _)| name);
+    let (name, precision) = label.rsplit_once('@').unwrap_or((label, ""));
     capture::Identity {
         name: name.to_owned(),
         version: "did not answer".to_owned(),
-        precision: capture::Precision::F32,
+        precision: capture::Precision::parse(precision).unwrap_or(capture::Precision::F32),
         device: "unknown".to_owned(),
     }
 }

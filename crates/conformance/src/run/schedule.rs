@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use capture::protocol::{Job, Task};
+use capture::protocol::{Job, Magnitudes, Task};
 use capture::{CaptureFile, Case, Precision, Tensor, TensorName, TensorSource};
 use checkpoint_spec::{Incident, SpecSet, first_flips_are_ties};
 
@@ -34,7 +34,7 @@ pub(crate) fn produce(
     let desk = Desk { request, means, progress, work, law, source: reference_source(means)? };
     let mut rest: Vec<(String, Precision)> = Vec::new();
     for name in &request.references {
-        rest.extend([(name.clone(), Precision::F64), (name.clone(), Precision::F32)]);
+        rest.extend([(name.clone(), Precision::F64), (name.clone(), request.subject.precision.peer())]);
     }
     let mut inputs = BTreeMap::new();
     if let Some(oracle) = request.references.first() {
@@ -137,7 +137,7 @@ impl Desk<'_> {
         }
         for case in cases {
             let Some(inputs) = inputs.unwrap_or(&runs).get(&case.id).cloned() else { continue };
-            let magnitudes = self.is_oracle(name, precision).then_some(self.law.1);
+            let magnitudes = self.is_oracle(name, precision).then(|| self.magnitudes());
             let inputs_name = inputs.file_name().unwrap_or_default().to_string_lossy();
             let question = format!("replay {inputs_name} {magnitudes:?}");
             let task = Task::Replay { inputs, magnitudes };
@@ -150,6 +150,12 @@ impl Desk<'_> {
         let name = ImplementationName { name: name.to_owned(), precision };
         let mut implementation = name.start(self.means)?;
         self.produce(implementation.as_mut(), &self.request.model.directory, filed, !self.request.fresh)
+    }
+
+    /// The bounds that the subject is held to.
+    fn magnitudes(&self) -> Magnitudes {
+        let (specs, confidence) = self.law;
+        Magnitudes { confidence, storage: specs.storage(self.request.subject.precision) }
     }
 
     /// Whether it is the one whose results, with magnitudes, everyone is held against.
@@ -252,7 +258,7 @@ impl Desk<'_> {
         }
         for ((name, precision), captures) in &mut produced.references {
             let again = self.forced_cases(&oracle, captures)?;
-            if *precision == Precision::F32 && !again.is_empty() {
+            if *precision == self.request.subject.precision.peer() && !again.is_empty() {
                 produced.forced.extend(again.iter().map(|case| (captures.label.clone(), case.clone())));
                 captures.replace(self.reference(name, *precision, &again, Some(inputs))?);
             }

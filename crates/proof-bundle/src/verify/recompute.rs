@@ -61,11 +61,15 @@ fn assay_case(
     for identity in &results.references {
         let name = &identity.name;
         let at = |precision| open(Role::Reference { name: name.clone(), precision });
-        opened.push((name, at(Precision::F32)?, at(Precision::F64)?));
+        opened.push((name, at(results.subject.precision.peer())?, at(Precision::F64)?));
     }
     let references: Vec<ReferenceCaptures<'_>> = opened
         .iter()
-        .map(|(name, f32, f64)| ReferenceCaptures { name: (*name).clone(), f32: f32.view(), f64: f64.view() })
+        .map(|(name, peer, f64)| ReferenceCaptures {
+            name: (*name).clone(),
+            peer: peer.view(),
+            f64: f64.view(),
+        })
         .collect();
     let nothing = BTreeSet::new();
     let evidence = CaseEvidence {

@@ -16,6 +16,7 @@ const TRAITS: Traits = Traits { preallocated_cache: true, tokenizer: true };
 pub(super) struct Scene {
     pub(super) specs: SpecSet,
     pub(super) case: Case,
+    pub(super) precision: Precision,
     pub(super) capture: Capture,
     pub(super) plan: Vec<Required>,
 }
@@ -25,7 +26,7 @@ impl Scene {
         let specs = SpecSet::bundled("gpt2").unwrap();
         let plan = required(&specs, &model::architecture(), &case, TRAITS, Mode::Run, precision).unwrap();
         let capture = model::Implementation::correct(precision).run(&case);
-        Self { capture, specs, case, plan }
+        Self { capture, specs, case, precision, plan }
     }
 
     /// Prefill and decode, two rows, generation.
@@ -55,6 +56,7 @@ impl Scene {
             spec: &self.specs.specs[spec],
             architecture: &model::architecture(),
             case: &self.case,
+            precision: self.precision,
             capture: &self.capture,
             not_contiguous,
             required: &required,

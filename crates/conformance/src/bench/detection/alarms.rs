@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use capture::protocol::{Job, Task};
+use capture::protocol::{Job, Magnitudes, Task};
 use capture::{Capture, CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{CaseTemplate, Length, Measured, Required, SpecSet, confidence};
 use gpt2::Gpt2;
@@ -26,8 +26,9 @@ const SHAPES: [Shape; 3] = [
 ];
 /// Threads with which the Rust GPT-2 computes.
 const THREADS: [usize; 3] = [1, 2, 5];
-/// The references that are themselves correct f32 implementations.
-const PEERS: [&str; 2] = ["torch", "tinygrad"];
+/// Correct f32 implementations that are programs of their own: the references, and PyTorch's fused attention, which
+/// leaves composites only.
+const PEERS: [&str; 3] = ["torch", "torch-sdpa", "tinygrad"];
 /// How many accusations are told in full.
 const TOLD: usize = 20;
 
@@ -212,12 +213,13 @@ impl<'a> Court<'a> {
         means: &Means,
         progress: &Progress,
     ) -> Result<()> {
-        let magnitudes = (precision == Precision::F64).then_some(self.confidence);
+        let of_f32 = || Magnitudes { confidence: self.confidence, storage: None };
+        let magnitudes = (precision == Precision::F64).then(of_f32);
         let job = |case: &Case| Job {
             case: case.clone(),
             task: Task::Replay {
                 inputs: self.folder.join(format!("{}.inputs.safetensors", case.id)),
-                magnitudes,
+                magnitudes: magnitudes.clone(),
             },
             output: self.replayed(name, precision, case),
         };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use capture::protocol::{Job, Task};
+use capture::protocol::{Job, Magnitudes, Task};
 use capture::{Capture, CaptureFile, Case, Identity, Precision, Tensor, TensorName};
 use checkpoint_spec::{Architecture, Mode, Required, SpecSet, Traits, confidence, required};
 use gpt2::Gpt2;
@@ -75,7 +75,7 @@ pub(super) fn prepare<'a>(
         let output = work.join(format!("{name}.oracle.safetensors"));
         jobs.push(Job {
             case: case.clone(),
-            task: Task::Replay { inputs, magnitudes: Some(confidence) },
+            task: Task::Replay { inputs, magnitudes: Some(Magnitudes { confidence, storage: None }) },
             output,
         });
     }

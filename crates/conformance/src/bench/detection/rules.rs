@@ -1,7 +1,7 @@
 //! The rules that are held against each other: the judge's own, and the peers' as their documentation states them.
 
 use anyhow::{Context, Result, bail};
-use capture::{DType, Tensor, TensorName, TensorSource};
+use capture::{DType, Precision, Tensor, TensorName, TensorSource};
 use checkpoint_spec::{ActivationSpec, Required, SpecSet};
 use serde::Serialize;
 use tensor_compare::{OraclePair, RoundingBudget, Systematic, Tolerance, compare_with_oracle};
@@ -102,7 +102,7 @@ impl<'a> Site<'a> {
         let spec = &specs.specs[required.spec];
         let activation = &spec.activations[required.activation];
         let (Some(budget), Some(tolerance)) =
-            (activation.rounding_budget(confidence), activation.rule.replay_tolerance())
+            (activation.rounding_budget(confidence, Precision::F32), activation.rule.replay_tolerance())
         else {
             return Ok(None);
         };
