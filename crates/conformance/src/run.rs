@@ -136,7 +136,8 @@ pub(crate) fn open_references(
     let of = |name: &String| {
         let at =
             |precision| produced.reference(name, precision).map(|captures| captures.open(case)).transpose();
-        Ok((name.clone(), at(Precision::F32)?.unwrap_or_default(), at(Precision::F64)?.unwrap_or_default()))
+        let peer = at(request.subject.precision.peer())?.unwrap_or_default();
+        Ok((name.clone(), peer, at(Precision::F64)?.unwrap_or_default()))
     };
     request.references.iter().map(of).collect()
 }

@@ -258,7 +258,10 @@ impl Desk<'_> {
         }
         for ((name, precision), captures) in &mut produced.references {
             let again = self.forced_cases(&oracle, captures)?;
-            if *precision == self.request.subject.precision.peer() && !again.is_empty() {
+            // A reference that is the subject is no peer of itself, and its forced runs are not the subject's.
+            let is_peer = *precision == self.request.subject.precision.peer()
+                && captures.label != produced.subject.label;
+            if is_peer && !again.is_empty() {
                 produced.forced.extend(again.iter().map(|case| (captures.label.clone(), case.clone())));
                 captures.replace(self.reference(name, *precision, &again, Some(inputs))?);
             }
