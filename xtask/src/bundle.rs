@@ -16,9 +16,9 @@ pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<Exi
 /// An auditor verifies without Python, unless everything is to be computed again.
 fn computes(arguments: &[OsString]) -> bool {
     let asked = |argument: &OsString| {
-        argument
-            .to_str()
-            .is_some_and(|word| word == "--rerun" || word.split('=').next() == Some("--challenge"))
+        argument.to_str().is_some_and(|word| {
+            ["golden", "--rerun"].contains(&word) || word.split('=').next() == Some("--challenge")
+        })
     };
     !conformance::asks_for_help(arguments) && arguments.iter().any(asked)
 }
@@ -35,5 +35,6 @@ mod tests {
         assert!(computes(&words(&["verify", "proof-bundles/golden", "--rerun"])));
         assert!(computes(&words(&["verify", "x", "--challenge", "7"])));
         assert!(computes(&words(&["verify", "x", "--challenge=7"])));
+        assert!(computes(&words(&["golden"])));
     }
 }

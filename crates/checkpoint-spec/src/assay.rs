@@ -6,15 +6,19 @@ mod half;
 mod measure;
 mod peers;
 mod quorum;
+mod recorded;
 mod ties;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use capture::{Case, Precision, TensorName, TensorSource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
 pub use peers::PeerObservation;
 pub use quorum::QuorumObservation;
+pub use recorded::recorded;
 pub use ties::first_flips_are_ties;
 
 use measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, matched, replayed, same_bits};
@@ -29,7 +33,8 @@ use crate::spec::{ActivationSpec, Rule, SpecError};
 pub const ITSELF: &str = "itself";
 
 /// One required comparison and its numbers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Observation {
     /// What was required.
     pub required: Required,
@@ -41,14 +46,16 @@ pub struct Observation {
     pub reference: String,
     /// The numbers, or why there are none.
     pub outcome: Outcome,
-    /// The direct inputs, by tensor name.
+    /// The direct inputs, by tensor name. They follow from the specs, so no record has them.
+    #[serde(skip)]
     pub inputs: Vec<TensorName>,
     /// What the root mean square error against the oracle may be, in a chained run.
     pub chained_allowed: Option<Measured>,
 }
 
 /// What the check of one requirement found in one case.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ExaminedRequirement {
     /// Index of the spec.
     pub spec: usize,
@@ -61,7 +68,8 @@ pub struct ExaminedRequirement {
 }
 
 /// All numbers of one case.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CaseAssay {
     /// The case.
     pub case: String,
@@ -166,8 +174,12 @@ impl Assayer<'_> {
         };
         match &self.activation(required).rule {
             Rule::Derived { from, .. } => {
-                let expected = derive::derive(*from, required, case, self.evidence.subject.run);
-                push(ITSELF.to_owned(), actual().and_then(|a| Ok(same_bits(&a, &expected?))).into_outcome());
+                // Derived only beside a tensor of that very layout: a record's word alone allocates nothing.
+                let expected = || derive::derive(*from, required, case, self.evidence.subject.run);
+                push(
+                    ITSELF.to_owned(),
+                    actual().and_then(|a| Ok(same_bits(&a, &expected()?))).into_outcome(),
+                );
             }
             Rule::Tie { .. } => {
                 for reference in self.evidence.references {

@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{bundled_cases, case_sources};
 
+/// The same case on token ids that follow from a seed. Texts and fed tokens, which were those of other ids, are left out.
+pub fn fresh(case: &Case, vocabulary: usize, seed: u64) -> Case {
+    let token_ids = seeded::rows(&case.id, case.batch(), case.tokens(), vocabulary, seed);
+    Case { token_ids, texts: None, forced: None, ..case.clone() }
+}
+
 /// A case before a model is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +137,11 @@ impl CaseTemplate {
             Case { id: self.id.clone(), token_ids, texts, schedule, generate: self.generate, forced: None };
         case.validate(vocabulary, context)?;
         Ok(case)
+    }
+
+    /// Whether a model with that context can have the case.
+    pub fn fits(&self, context: usize) -> bool {
+        self.tokens(context).is_ok_and(|tokens| tokens > 0)
     }
 
     fn tokens(&self, context: usize) -> Result<usize, TemplateError> {

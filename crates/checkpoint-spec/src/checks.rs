@@ -17,6 +17,7 @@ mod values;
 use std::collections::BTreeSet;
 
 use capture::{Case, Precision, TensorName, TensorSource};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Architecture;
@@ -91,7 +92,8 @@ pub struct CheckContext<'a> {
 }
 
 /// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Examination {
     /// How many of the required tensors were examined, to a good end or a bad one.
     pub checked: u64,

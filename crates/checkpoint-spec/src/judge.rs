@@ -9,6 +9,7 @@ mod divergence;
 mod faults;
 mod finding;
 mod quorum;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,8 @@ use crate::assay::CaseAssay;
 use crate::judge::finding::Law;
 use crate::plan::{Traits, required};
 use crate::results::{
-    CaseSummary, Incident, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Repeated, Reservation, Results,
-    StatisticsRecord, Verdict,
+    CaseSummary, Incident, Keep, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Repeated, Reservation,
+    Results, StatisticsRecord, Verdict,
 };
 use crate::spec::{Rule, SpecError};
 use crate::{Architecture, Measured, SpecSet};
@@ -59,6 +60,8 @@ pub struct RunFacts {
     pub notes: Vec<String>,
     /// The options that named model, subject and references, as given on the command line.
     pub options: Vec<String>,
+    /// Which tensors the proof bundle is to hold.
+    pub keep: Keep,
 }
 
 /// Derives every verdict of a run.
@@ -97,6 +100,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         reservations,
         notes: facts.notes.clone(),
         options: facts.options.clone(),
+        tensors: stored::judge(law, facts, assays),
         verdict,
         exit_code: verdict.exit_code(),
     })

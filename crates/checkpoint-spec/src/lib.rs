@@ -23,10 +23,10 @@ pub use architecture::Architecture;
 pub use assay::{
     Captures, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Observation, PeerObservation,
     QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, assay, assay_references, assay_subject,
-    first_flips_are_ties,
+    first_flips_are_ties, recorded,
 };
 pub use budget::confidence;
-pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources};
+pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources, fresh};
 pub use checks::{Check, CheckContext, Examination};
 pub use determinism::{
     ActivationDigest, REPEATS, RepeatDigests, RepeatedActivation, activation_digest, compare_repeats,

@@ -1,7 +1,9 @@
 //! A measured float, written so that its bits survive.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -50,6 +52,20 @@ impl fmt::Display for Measured {
 impl fmt::Debug for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
+    }
+}
+
+impl JsonSchema for Measured {
+    fn schema_name() -> Cow<'static, str> {
+        "Measured".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A float as `decimal=bits`: the sixteen hex digits are its IEEE 754 bits.",
+            "pattern": "^[^=]+=[0-9a-f]{16}$"
+        })
     }
 }
 

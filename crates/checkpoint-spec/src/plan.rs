@@ -8,6 +8,8 @@ mod tests;
 use std::ops::Range;
 
 use capture::{Case, DType, Precision, Shape, TensorName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use inputs::direct_inputs;
 pub(crate) use inputs::{InputTemplate, input_activations};
@@ -39,7 +41,8 @@ impl Traits {
 }
 
 /// One tensor that a capture must hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Required {
     /// Index of the spec in [`SpecSet::specs`].
     pub spec: usize,

@@ -3,16 +3,19 @@
 mod determinism;
 mod faults;
 mod numbers;
+mod stored;
 
 use std::fmt;
 
 use capture::{Identity, Shape, TensorName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tensor_compare::DType;
 
 pub use determinism::{Determinism, Difference, Repeat, Repeated};
 pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
+pub use stored::{Keep, StoredTensors};
 
 use crate::{Architecture, Measured};
 
@@ -20,7 +23,7 @@ use crate::{Architecture, Measured};
 pub const RESULTS_SCHEMA: &str = "trialplate/results/1";
 
 /// Everything a run found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
     /// [`RESULTS_SCHEMA`].
@@ -55,14 +58,16 @@ pub struct Results {
     pub notes: Vec<String>,
     /// The options that named model, subject and references, as given on the command line; to run a part again.
     pub options: Vec<String>,
-    /// The worst verdict of quorum, determinism and checkpoints.
+    /// Whose tensors the proof bundle holds, and of which cases it has digests only.
+    pub tensors: StoredTensors,
+    /// The worst verdict of quorum, determinism, fault panel and checkpoints.
     pub verdict: Verdict,
     /// The exit code that follows, before `--strict`.
     pub exit_code: u8,
 }
 
 /// A case in the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaseSummary {
     /// Its name.
@@ -80,7 +85,7 @@ pub struct CaseSummary {
 }
 
 /// One word for a checkpoint or a run, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything required was compared and is within its bounds.
@@ -98,7 +103,7 @@ pub enum Verdict {
 }
 
 /// One word for a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ComparisonVerdict {
     /// Within its bounds.
@@ -114,7 +119,7 @@ pub enum ComparisonVerdict {
 }
 
 /// Why a comparison or requirement is not a plain pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The shapes differ.
@@ -153,7 +158,7 @@ pub enum Reason {
 }
 
 /// How the subject's activation was produced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// In the chained forward pass.
@@ -163,7 +168,7 @@ pub enum Mode {
 }
 
 /// One required comparison and what it means.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// The activation, its layer filled in: `h.3.attn.q`.
@@ -199,7 +204,7 @@ impl Comparison {
 }
 
 /// The numbers of a comparison, or why there are none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
 pub enum Outcome {
     /// Shapes and dtypes match; values were compared.
@@ -240,7 +245,7 @@ pub enum Outcome {
 }
 
 /// One checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointResult {
     /// `00` to `12`.
@@ -266,7 +271,7 @@ pub struct CheckpointResult {
 }
 
 /// What became of one requirement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequirementResult {
     /// `01.3`.
@@ -284,7 +289,7 @@ pub struct RequirementResult {
 }
 
 /// A departure from the spec, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// The case.
@@ -298,7 +303,7 @@ pub struct Finding {
 }
 
 /// A requirement that does not apply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotApplicable {
     /// What does not apply.
@@ -308,7 +313,7 @@ pub struct NotApplicable {
 }
 
 /// Whether the references agreed at f64.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quorum {
     /// Pass, conditional (fewer than two references, by choice), incomplete, or error.
@@ -326,7 +331,7 @@ pub struct Quorum {
 }
 
 /// The first divergence in execution order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
     /// The checkpoint.
@@ -344,7 +349,7 @@ pub struct Divergence {
 }
 
 /// One implementation's worst figures at one checkpoint, measured against the oracle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PeerFigure {
     /// The checkpoint.
@@ -360,7 +365,7 @@ pub struct PeerFigure {
 }
 
 /// What stopped an implementation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Incident {
     /// The implementation.
@@ -374,7 +379,7 @@ pub struct Incident {
 }
 
 /// Something named under which a run passes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
     /// The checkpoint; none for the whole run.

@@ -4,3 +4,4 @@ pub mod budget;
 pub mod detection;
 pub mod forward;
 pub mod machine;
+pub mod verify;

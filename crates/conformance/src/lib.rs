@@ -4,6 +4,7 @@
 //! PyO3 is never linked: references are programs that speak the worker protocol.
 #![forbid(unsafe_code)]
 
+pub mod again;
 pub mod bench;
 pub mod cases;
 pub mod cli;

@@ -8,10 +8,13 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use capture::Case;
 use checkpoint_spec::SpecSet;
-use proof_bundle::{BundleContents, Digest, Git, MATERIALS_SCHEMA, MaterialFile, Materials, spec_digest};
+use proof_bundle::{
+    BundleContents, Current, CurrentModel, Digest, Git, Head, MATERIALS_SCHEMA, MaterialFile, Materials,
+    spec_digest,
+};
 
 use crate::implementation::Means;
-use crate::model::Model;
+use crate::model::{self, Model, ModelSource};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::run::{Outcome, Request, files_below};
@@ -19,6 +22,48 @@ use crate::run::{Outcome, Request, files_below};
 /// Whether git knows of changes that no commit holds. Without git there is no commit to be clean of.
 pub fn work_tree_is_dirty(root: &Path) -> bool {
     git(root, &["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty())
+}
+
+/// The state that a bundle is held against. The model is at hand when it is the one that comes with the repository.
+pub fn current(place: &Place, head: Option<&Head>) -> Result<Current> {
+    let reference = place.reference();
+    let family = "gpt2";
+    let is_bundled = head.is_some_and(|head| head.model == ModelSource::Bundled.to_string());
+    let model = if is_bundled {
+        let (weights, tokenizer) = files_of(&place.bundled_model())?;
+        Some(CurrentModel { weights, tokenizer })
+    } else {
+        None
+    };
+    Ok(Current {
+        git: repository_state(&place.root),
+        cargo_lock: digest(&place.root.join("Cargo.lock"))?.0,
+        python_lock: digest(&reference.join("requirements.lock"))?.0,
+        reference_source: digest_of_all(&files_below(&reference.join("trialplate_reference"), &["py"])?)?,
+        specs: spec_digest(&SpecSet::sources(family)?),
+        model,
+    })
+}
+
+/// The specs of the commit that a bundle names; none when they are those of this program, or the commit is not here.
+pub fn law_of(place: &Place, head: &Head) -> Option<Vec<(String, String)>> {
+    let own = SpecSet::sources("gpt2").ok()?;
+    let commit = &head.materials.git.as_ref()?.commit;
+    if spec_digest(&own) == head.materials.specs || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let folder = format!("{commit}:crates/checkpoint-spec/specs/gpt2");
+    let names = git(&place.root, &["ls-tree", "--name-only", &folder])?;
+    names
+        .lines()
+        .map(|name| Some((name.to_owned(), git_text(&place.root, &format!("{folder}/{name}"))?)))
+        .collect()
+}
+
+/// A file of a commit, byte for byte.
+fn git_text(root: &Path, object: &str) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(["cat-file", "blob", object]).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).ok()).flatten()
 }
 
 /// Writes the bundle of a run and gives its directory.
@@ -43,6 +88,7 @@ pub fn write_bundle(
         specs: &specs,
         cases: &cases,
         captures: &outcome.captures,
+        assays: &outcome.assays,
         day: SystemTime::now(),
     };
     let bundle = proof_bundle::write(folder, &contents)?;
@@ -69,7 +115,7 @@ fn materials(request: &Request, means: &Means, specs: &[(String, String)]) -> Re
             .as_ref()
             .map(|m| model_files(m).map(|(w, _)| w))
             .transpose()?,
-        toolchain: first_line(Command::new("rustc").arg("-V")),
+        toolchain: toolchain(),
         cpu: cpu(),
         os: first_line(Command::new("uname").arg("-sr")),
         threads: request.threads,
@@ -77,11 +123,20 @@ fn materials(request: &Request, means: &Means, specs: &[(String, String)]) -> Re
 }
 
 /// Configuration and weights, and the tokenizer apart from them.
-fn model_files(model: &Model) -> Result<(Vec<MaterialFile>, Vec<MaterialFile>)> {
+pub(crate) fn model_files(model: &Model) -> Result<(Vec<MaterialFile>, Vec<MaterialFile>)> {
+    partition(&model.files()?)
+}
+
+/// The same, of a model that is not opened.
+fn files_of(directory: &Path) -> Result<(Vec<MaterialFile>, Vec<MaterialFile>)> {
+    partition(&model::files(directory)?)
+}
+
+fn partition(files: &[PathBuf]) -> Result<(Vec<MaterialFile>, Vec<MaterialFile>)> {
     let is_tokenizer = |file: &MaterialFile| {
         ["tokenizer", "vocab", "merges", "special_tokens"].iter().any(|part| file.name.starts_with(part))
     };
-    let files: Vec<MaterialFile> = model.files()?.iter().map(|file| material(file)).collect::<Result<_>>()?;
+    let files: Vec<MaterialFile> = files.iter().map(|file| material(file)).collect::<Result<_>>()?;
     Ok(files.into_iter().partition(|file| !is_tokenizer(file)))
 }
 
@@ -125,6 +180,11 @@ fn first_line(command: &mut Command) -> String {
         .ok()
         .and_then(|text| text.lines().next().map(str::to_owned))
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The compiler.
+pub(crate) fn toolchain() -> String {
+    first_line(Command::new("rustc").arg("-V"))
 }
 
 /// The processor's name, or its architecture where it has none.

@@ -152,17 +152,28 @@ impl Model {
 
     /// Files that decide what the model computes and how text becomes tokens, in order of name.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.directory)
-            .with_context(|| self.directory.display().to_string())?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()?;
-        files.retain(|file| {
-            let extension = file.extension().and_then(|extension| extension.to_str());
-            file.is_file() && matches!(extension, Some("json" | "safetensors" | "txt"))
-        });
-        files.sort();
-        Ok(files)
+        files(&self.directory)
     }
+}
+
+/// The files of a model's directory that decide what it computes and how text becomes tokens, in order of name.
+pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .with_context(|| directory.display().to_string())?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|file| {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        file.is_file() && matches!(extension, Some("json" | "safetensors" | "txt"))
+    });
+    files.sort();
+    Ok(files)
+}
+
+/// The sizes that a model's name tells by itself.
+pub fn named_architecture(name: &str) -> Option<Architecture> {
+    let spec: SyntheticSpec = name.strip_prefix("synthetic:")?.parse().ok()?;
+    Some(architecture(&spec.config))
 }
 
 fn architecture(config: &Config) -> Architecture {

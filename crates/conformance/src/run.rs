@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::Result;
 use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::{
-    CaseEvidence, Extent, Incident, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, assay,
-    confidence, judge,
+    CaseAssay, CaseEvidence, Extent, Incident, Keep, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
+    assay, confidence, judge,
 };
 use proof_bundle::{CapturePaths, Role};
 
@@ -56,6 +56,8 @@ pub struct Request {
     pub fresh: bool,
     /// The options that named model, subject and references, as given.
     pub options: Vec<String>,
+    /// Which tensors the bundle is to hold.
+    pub keep: Keep,
 }
 
 /// What a run leaves.
@@ -63,6 +65,8 @@ pub struct Request {
 pub struct Outcome {
     /// The record.
     pub results: Results,
+    /// What was measured, by case.
+    pub assays: Vec<CaseAssay>,
     /// The captures it stands on, by role and case.
     pub captures: BTreeMap<Role, BTreeMap<String, CapturePaths>>,
     /// Holds the subject's captures until the bundle has them.
@@ -90,7 +94,7 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let mut facts = RunFacts { repeats, ..facts(request, means, &produced)? };
     facts.faults = fault::examine(request, means, progress, &produced, (&specs, confidence), &facts)?;
     let results = judge(&specs, &facts, &assays)?;
-    Ok(Outcome { results, captures: produced.paths(), work })
+    Ok(Outcome { results, assays, captures: produced.paths(), work })
 }
 
 /// Lays one case's captures before `look`.

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Digest;
 use crate::layout::manifest;
+use crate::moments;
 use crate::write::WriteError;
 
 /// The declaration that makes a folder a bag.
@@ -39,17 +40,18 @@ impl Bag {
     }
 
     /// Takes in a file: as a hard link where the file system can, else as a copy. What is hashed is what is in the bag.
-    pub(crate) fn add_file(&mut self, path: &str, source: &Path) -> Result<(), WriteError> {
+    pub(crate) fn add_file(&mut self, path: &str, source: &Path) -> Result<(Digest, u64), WriteError> {
         let target = self.target(path)?;
         let kind = fs::symlink_metadata(source).map_err(io_at(source))?.file_type();
         if !kind.is_file() || fs::hard_link(source, &target).is_err() {
             fs::copy(source, &target).map_err(io_at(source))?;
         }
+        moments::pass();
         let mut file = File::open(&target).map_err(io_at(&target))?;
         let (digest, bytes) = Digest::of_reader(&mut file).map_err(io_at(&target))?;
         file.sync_all().map_err(io_at(&target))?;
         self.count(path, digest, bytes);
-        Ok(())
+        Ok((digest, bytes))
     }
 
     /// Writes the tag files. The day is the only thing in a bag that the clock tells.
@@ -78,6 +80,7 @@ impl Bag {
         let target = self.root.join(path);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder).map_err(io_at(folder))?;
+            moments::pass();
         }
         Ok(target)
     }
@@ -90,7 +93,12 @@ impl Bag {
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
+    moments::pass();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    file.write_all(first)?;
+    moments::pass();
+    file.write_all(second)?;
+    moments::pass();
     file.sync_all()
 }
 

@@ -7,16 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
 use checkpoint_spec::{
-    Architecture, Captures, CaseEvidence, FaultFacts, ReferenceCaptures, RepeatDigests, Repeated,
-    RepeatedActivation, Results, RunFacts, Setting, SpecSet, Traits, activation_digest, assay,
+    Architecture, Captures, CaseAssay, CaseEvidence, FaultFacts, Keep, ReferenceCaptures, RepeatDigests,
+    Repeated, RepeatedActivation, Results, RunFacts, Setting, SpecSet, Traits, activation_digest, assay,
     compare_repeats, judge, repeated_activations,
 };
 
 use crate::bag::{TAG_FILES, TAG_MANIFEST};
-use crate::layout::manifest;
+use crate::layout::{CAPTURES, canonical, manifest};
 use crate::{
-    BundleContents, CapturePaths, Digest, Git, MATERIALS_SCHEMA, MaterialFile, Materials, Role, spec_digest,
-    write,
+    BundleContents, CaptureList, CapturePaths, Digest, Git, MATERIALS_SCHEMA, MaterialFile, Materials, Role,
+    spec_digest, write,
 };
 
 /// What a bundle is made of, and the folder that its captures lie in.
@@ -26,12 +26,17 @@ pub(crate) struct Run {
     pub(crate) specs: Vec<(String, String)>,
     pub(crate) cases: Vec<Case>,
     pub(crate) captures: BTreeMap<Role, BTreeMap<String, CapturePaths>>,
+    pub(crate) assays: Vec<CaseAssay>,
     pub(crate) day: SystemTime,
     pub(crate) folder: tempfile::TempDir,
 }
 
 impl Run {
     pub(crate) fn new() -> Self {
+        Self::keeping(Keep::Full)
+    }
+
+    pub(crate) fn keeping(keep: Keep) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let case = Case {
             id: "tiny".to_owned(),
@@ -46,8 +51,10 @@ impl Run {
         capture::write(&path, &identity("rust", Precision::F32), &capture).unwrap();
         let paths = CapturePaths { run: Some(path), replay: None };
         let specs = SpecSet::sources("gpt2").unwrap();
+        let (results, assays) = results(&case, &capture, keep);
         Self {
-            results: results(&case, &capture),
+            results,
+            assays,
             materials: materials(spec_digest(&specs)),
             specs,
             cases: vec![case],
@@ -64,6 +71,7 @@ impl Run {
             specs: &self.specs,
             cases: &self.cases,
             captures: &self.captures,
+            assays: &self.assays,
             day: self.day,
         }
     }
@@ -88,7 +96,7 @@ pub(crate) fn identity(name: &str, precision: Precision) -> Identity {
     Identity { name: name.to_owned(), version: "1.2.3".to_owned(), precision, device: "cpu".to_owned() }
 }
 
-fn results(case: &Case, capture: &Capture) -> Results {
+fn results(case: &Case, capture: &Capture, keep: Keep) -> (Results, Vec<CaseAssay>) {
     let sizes = [("C", 4), ("D", 4), ("H", 2), ("Dh", 2), ("F", 16), ("V", 8)];
     let architecture = Architecture {
         family: "gpt2".to_owned(),
@@ -128,8 +136,9 @@ fn results(case: &Case, capture: &Capture) -> Results {
         faults: FaultFacts::default(),
         notes: vec!["the model has no tokenizer".to_owned()],
         options: Vec::new(),
+        keep,
     };
-    judge(&specs, &facts, &assays).unwrap()
+    (judge(&specs, &facts, &assays).unwrap(), assays.into())
 }
 
 /// A subject that left the same in every repeat.
@@ -189,6 +198,16 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     files
+}
+
+/// Makes the list of captures say what is there, as a forger would.
+pub(crate) fn forge_captures(bundle: &Path) {
+    let mut list: CaptureList = serde_json::from_slice(&fs::read(bundle.join(CAPTURES)).unwrap()).unwrap();
+    for entry in &mut list.captures {
+        let bytes = fs::read(bundle.join(&entry.path)).unwrap();
+        (entry.bytes, entry.sha256) = (bytes.len() as u64, Digest::of(&bytes));
+    }
+    fs::write(bundle.join(CAPTURES), canonical(&list).unwrap()).unwrap();
 }
 
 /// Makes the manifests say what is there, as a forger would.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{Digest, Materials};
 
 pub(crate) const MATERIALS: &str = "data/materials.json";
+pub(crate) const CAPTURES: &str = "data/captures.json";
 pub(crate) const RESULTS: &str = "data/results.json";
 pub(crate) const HTML: &str = "data/report.html";
 pub(crate) const MARKDOWN: &str = "data/report.md";
@@ -32,6 +33,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Who it is: `rust@f32`.
+    pub(crate) fn label(&self, results: &Results) -> String {
+        match self {
+            Self::Subject => results.subject.to_string(),
+            Self::Reference { name, precision } => format!("{name}@{precision}"),
+        }
+    }
+
     /// The folder below `data/captures/`: `subject-rust@f32`, `torch@f64`.
     pub(crate) fn folder(&self, results: &Results) -> String {
         match self {
@@ -64,7 +73,7 @@ pub(crate) fn manifest<'a>(files: impl IntoIterator<Item = (&'a str, Digest)>) -
 }
 
 /// `<commit12>-<spec8>-<run8>`: the source, the specs, and what else went into the run (model, subject, references,
-/// cases, checkpoints asked for, materials). The same run has the same name, and replaces its bundle.
+/// cases, checkpoints asked for, materials, tensors kept). The same run has the same name, and replaces its bundle.
 pub(crate) fn bundle_name(
     results: &Results,
     materials: &Materials,
@@ -74,7 +83,8 @@ pub(crate) fn bundle_name(
     let commit: String = name(commit).chars().take(12).collect();
     let checkpoints: Vec<&str> =
         results.checkpoints.iter().map(|checkpoint| checkpoint.id.as_str()).collect();
-    let inputs = (materials, &results.model, &results.subject, &results.references, cases, checkpoints);
+    let keep = results.tensors.keep;
+    let inputs = (materials, &results.model, &results.subject, &results.references, cases, checkpoints, keep);
     let run = Digest::of(canonical(&inputs)?.as_bytes());
     Ok(format!("{commit}-{}-{}", materials.specs.start(8), run.start(8)))
 }
@@ -104,6 +114,11 @@ pub(crate) fn spec_path(file: &str) -> String {
 /// A case's path.
 pub(crate) fn case_path(case: &str) -> String {
     format!("data/cases/{}.json", name(case))
+}
+
+/// The path of the numbers of a case.
+pub(crate) fn assay_path(case: &str) -> String {
+    format!("data/assays/{}.json", name(case))
 }
 
 /// A capture's path.

@@ -1,5 +1,6 @@
 //! What a run was made from.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -7,8 +8,11 @@ use crate::Digest;
 /// Version of [`Materials`].
 pub const MATERIALS_SCHEMA: &str = "trialplate/materials/1";
 
+/// The reservation of a run whose source no commit holds.
+pub const DIRTY: &str = "the work tree has uncommitted changes";
+
 /// What a run was made from: everything that could change its outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Materials {
     /// [`MATERIALS_SCHEMA`].
@@ -40,7 +44,7 @@ pub struct Materials {
 }
 
 /// A state of the repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Git {
     /// The commit, in hex.
@@ -52,7 +56,7 @@ pub struct Git {
 }
 
 /// A file that went into a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaterialFile {
     /// Its name, without folders.

@@ -1,11 +1,15 @@
 //! The folder that holds bundles, where a bundle appears whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::bag::io_at;
+use crate::moments;
+use crate::signature::signature_path;
 use crate::write::WriteError;
 
 /// Folders in the making.
@@ -27,6 +31,7 @@ impl Shelf {
         let path = folder.join(".lock");
         let lock = File::create(&path).map_err(io_at(&path))?;
         lock.lock().map_err(io_at(&path))?;
+        moments::pass();
         let shelf = Self { folder: folder.to_owned(), _lock: lock };
         shelf.recover()?;
         Ok(shelf)
@@ -34,7 +39,9 @@ impl Shelf {
 
     /// An empty folder to make a bundle in. It is removed unless it is put in place.
     pub(crate) fn incoming(&self) -> Result<TempDir, WriteError> {
-        let made = tempfile::Builder::new().prefix(INCOMING).tempdir_in(&self.folder);
+        // Readable as any new folder is: an auditor is somebody else.
+        let readable = Permissions::from_mode(0o777);
+        let made = tempfile::Builder::new().prefix(INCOMING).permissions(readable).tempdir_in(&self.folder);
         made.map_err(io_at(&self.folder))
     }
 
@@ -43,7 +50,11 @@ impl Shelf {
         let (bundle, outgoing) = (self.folder.join(name), self.folder.join(format!("{OUTGOING}{name}")));
         let replaces = bundle.symlink_metadata().is_ok();
         if replaces {
+            // A signature of the bundle that goes is none of the one that comes.
+            remove_file(&signature_path(&bundle))?;
+            moments::pass();
             fs::rename(&bundle, &outgoing).map_err(io_at(&bundle))?;
+            moments::pass();
         }
         if let Err(error) = fs::rename(incoming.path(), &bundle) {
             if replaces {
@@ -52,7 +63,9 @@ impl Shelf {
             return Err(io_at(&bundle)(error));
         }
         let _ = incoming.keep();
+        moments::pass();
         self.sync()?;
+        moments::pass();
         if replaces {
             fs::remove_dir_all(&outgoing).map_err(io_at(&outgoing))?;
         }
@@ -81,6 +94,13 @@ impl Shelf {
 
     fn sync(&self) -> Result<(), WriteError> {
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io_at(&self.folder))
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), WriteError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(path)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,11 @@
-//! Verifying a bundle, offline, in rooms: what is there, whether it is what the manifests say, whether the records are
-//! strict, whether they follow from the stored tensors. Each room needs what the one before has found to be sound.
+//! Verifying a bundle, offline, in rooms: what is there, whether it is what the manifests say, who signed it, whether the
+//! records are strict, whether specs and state are those of today, whether everything follows from the stored tensors.
+//! Each room needs what the one before has found to be sound.
 
 mod bag;
+mod coverage;
+mod limits;
+mod parallel;
 mod recompute;
 mod records;
 mod repeats;
@@ -10,12 +14,36 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use checkpoint_spec::{Results, SpecSet, bundled_cases};
+use capture::Case;
+use checkpoint_spec::{Architecture, Results};
 
-use crate::Digest;
+use crate::{AllowedSigners, CaptureList, Current, Digest, Materials, SignatureError, signature};
 
 /// Exit code of evidence that is not valid.
 const INVALID_EVIDENCE: u8 = 2;
+/// Exit code of evidence about something else than what is here now.
+const STALE: u8 = 3;
+/// Exit code of evidence that is not all there.
+const INCOMPLETE: u8 = 4;
+
+/// What a verification asks for beside sound evidence.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demands<'a> {
+    /// The specs to judge by, file name and text; none: this verifier's own.
+    pub law: Option<&'a [(String, String)]>,
+    /// The state that the bundle must be of; none: whatever state it was made in.
+    pub current: Option<&'a Current>,
+    /// The sizes of the model that the results name, where its name or what is here tells them.
+    pub architecture: Option<&'a Architecture>,
+    /// The commit that it must be of, in hex, or how that commit begins.
+    pub expected_commit: Option<&'a str>,
+    /// Whose signatures count; none: a signature is not looked at.
+    pub signers: Option<&'a AllowedSigners>,
+    /// Whether there must be one.
+    pub signature_required: bool,
+    /// Whether evidence about fewer checkpoints or cases than there are is enough.
+    pub partial: bool,
+}
 
 /// What became of a verification.
 #[derive(Clone, Debug)]
@@ -24,12 +52,28 @@ pub struct Verification {
     pub lines: Vec<String>,
     /// Everything that is wrong with the evidence; empty when it is valid.
     pub problems: Vec<Problem>,
+    /// What has changed since the bundle was made, or is not of the commit that was expected.
+    pub stale: Vec<String>,
     /// The SHA-256 of the tag manifest, which stands for the whole bundle.
     pub root: Option<Digest>,
     /// The record, if the evidence is valid.
     pub results: Option<Results>,
-    /// 2 for invalid evidence; else that of the run: 0 conforming, 1 not conforming, 4 incomplete.
+    /// What else was recorded, if the evidence is valid.
+    pub evidence: Option<Evidence>,
+    /// 2 for invalid evidence, 3 for stale evidence, 4 where something was left out or is digest-only; else that of the
+    /// run: 0 conforming, 1 not conforming, 4 incomplete.
     pub exit_code: u8,
+}
+
+/// Records beside the results.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What the run was made from.
+    pub materials: Materials,
+    /// What every implementation was given, in the order of the results.
+    pub cases: Vec<Case>,
+    /// What they left.
+    pub captures: CaptureList,
 }
 
 /// Something wrong with the evidence.
@@ -52,93 +96,212 @@ pub enum VerifyError {
         /// What it said.
         source: io::Error,
     },
+    /// The signature could not be read.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The verifier's own schemas could not be written.
+    #[error("a schema cannot be written: {0}")]
+    Schema(serde_json::Error),
 }
 
 /// What a room says: what it found to be sound, or what is wrong. `Err` is for what stopped the work.
 type Room<T> = Result<Result<T, Vec<Problem>>, VerifyError>;
 
-/// Verifies the bundle in `directory`. Wrong evidence is not an `Err`: it is in [`Verification::problems`].
+/// Verifies the bundle in `directory` by itself. Wrong evidence is not an `Err`: it is in [`Verification::problems`].
 ///
 /// # Errors
 /// [`VerifyError`], when the bundle cannot be read.
 pub fn verify(directory: &Path) -> Result<Verification, VerifyError> {
-    let mut lines = Vec::new();
-    let (mut root, mut problems, mut results) = (None, Vec::new(), None);
-    match rooms(directory, &mut lines, &mut root)? {
-        Ok(sound) => results = Some(sound),
-        Err(found) => problems = found,
-    }
-    let exit_code = match &results {
-        Some(results) => {
-            lines.extend(report::conclusion(results));
-            results.exit_code
+    verify_as(directory, &Demands::default())
+}
+
+/// Verifies the bundle in `directory`, and that it is what was asked for.
+///
+/// # Errors
+/// [`VerifyError`], when the bundle cannot be read.
+pub fn verify_as(directory: &Path, demands: &Demands<'_>) -> Result<Verification, VerifyError> {
+    let mut visit = Visit { directory, demands, lines: Vec::new(), stale: Vec::new(), root: None };
+    let found = visit.rooms()?;
+    let Visit { mut lines, stale, root, .. } = visit;
+    let mut verification = Verification {
+        lines: Vec::new(),
+        problems: Vec::new(),
+        stale,
+        root,
+        results: None,
+        evidence: None,
+        exit_code: INVALID_EVIDENCE,
+    };
+    match found {
+        Ok(sound) => {
+            lines.extend(report::conclusion(&sound.results));
+            let left_out = !demands.partial && sound.left_out;
+            verification.exit_code = exit_code(&sound.results, &verification.stale, left_out);
+            verification.results = Some(sound.results);
+            verification.evidence = Some(sound.evidence);
         }
-        None => {
+        Err(problems) => {
             lines.extend(problems.iter().map(|problem| report::plain(&format!("invalid       {problem}"))));
             lines.push(format!("invalid evidence: {} found", plural(problems.len(), "problem")));
-            INVALID_EVIDENCE
+            verification.problems = problems;
+        }
+    }
+    verification.lines = lines;
+    Ok(verification)
+}
+
+/// A verification under way.
+struct Visit<'a> {
+    directory: &'a Path,
+    demands: &'a Demands<'a>,
+    lines: Vec<String>,
+    stale: Vec<String>,
+    root: Option<Digest>,
+}
+
+/// Evidence that has passed through all rooms.
+struct Sound {
+    results: Results,
+    evidence: Evidence,
+    /// Checkpoints or cases that the run was not of.
+    left_out: bool,
+}
+
+/// Goes on with what a room found to be sound.
+macro_rules! enter {
+    ($room:expr) => {
+        match $room? {
+            Ok(sound) => sound,
+            Err(problems) => return Ok(Err(problems)),
         }
     };
-    Ok(Verification { lines, problems, root, results, exit_code })
 }
 
-fn rooms(directory: &Path, lines: &mut Vec<String>, root: &mut Option<Digest>) -> Room<Results> {
-    macro_rules! enter {
-        ($room:expr) => {
-            match $room? {
-                Ok(sound) => sound,
-                Err(problems) => return Ok(Err(problems)),
-            }
-        };
+impl Visit<'_> {
+    fn rooms(&mut self) -> Room<Sound> {
+        let directory = self.directory;
+        let files = enter!(bag::walk(directory));
+        let bag = enter!(bag::check(directory, &files));
+        self.root = Some(bag.root);
+        self.say("manifests", &format!("{} files, {} bytes, all as listed", bag.payload.len(), bag.octets));
+        self.say("root", &bag.root.to_string());
+        enter!(self.signature());
+        let records = enter!(records::read(directory, &bag));
+        enter!(limits::check(&records));
+        self.say("records", "strict, one spelling");
+        let law = enter!(records::law(self.demands.law, &records.results));
+        enter!(records::check_specs(directory, &bag, &records, &law));
+        let whose = if self.demands.law.is_some() { "those of the commit" } else { "those of this verifier" };
+        self.say("specs", whose);
+        enter!(self.staleness(&bag, &records));
+        enter!(records::check_layout(&bag, &records));
+        enter!(records::check_facts(&bag, &records));
+        self.say("files", "those that the results call for, no other");
+        enter!(recompute::check(directory, &bag, &records, &law));
+        self.say("verdicts", "computed again from the stored tensors, all the same");
+        enter!(repeats::check(directory, &bag, &records, &law));
+        let told =
+            "the judged run's digests follow from its tensors; other repeats are recorded, not recomputed";
+        self.say("determinism", told);
+        self.say("faults", "judged again from what the record says of each; they left no tensors");
+        self.digest_only(&records.results);
+        enter!(records::check_reports(directory, &records));
+        self.say("reports", "rendered again, byte for byte the same");
+        let covered = coverage::of(&records.results, &law.set);
+        self.lines.extend(covered.lines());
+        if covered.left_out() && !self.demands.partial {
+            self.say("partial", "something was left out; --partial accepts evidence for just what it is of");
+        }
+        let records::Records { results, materials, cases, captures, .. } = records;
+        let evidence = Evidence { materials, cases, captures };
+        Ok(Ok(Sound { results, evidence, left_out: covered.left_out() }))
     }
-    let files = enter!(bag::walk(directory));
-    let sound = enter!(bag::check(directory, &files));
-    *root = Some(sound.root);
-    lines.push(format!(
-        "manifests     {} payload files, {} bytes, all as listed",
-        sound.payload.len(),
-        sound.octets
-    ));
-    lines.push(format!("root          {}", sound.root));
-    let records = enter!(records::read(directory, &sound));
-    lines.push("records       strict, one spelling".to_owned());
-    enter!(records::check_layout(&sound, &records));
-    enter!(records::check_specs(directory, &sound, &records));
-    lines.push("specs         those of this verifier".to_owned());
-    enter!(records::check_reports(directory, &records));
-    lines.push("reports       rendered again, byte for byte the same".to_owned());
-    enter!(recompute::check(directory, &sound, &records));
-    lines.push("verdicts      computed again from the stored tensors, all the same".to_owned());
-    enter!(repeats::check(directory, &sound, &records));
-    lines.push(
-        "determinism   the judged run's digests follow from its tensors; other repeats are recorded, not recomputed"
-            .to_owned(),
-    );
-    lines.extend(coverage(&records.results));
-    Ok(Ok(records.results))
+
+    fn say(&mut self, what: &str, text: &str) {
+        self.lines.push(report::plain(&format!("{what:13} {text}")));
+    }
+
+    fn signature(&mut self) -> Room<()> {
+        let path = signature::signature_path(self.directory);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let problem = |message: String| Ok(Err(vec![Problem::at(name.as_str(), message)]));
+        let Some(signature) = signature::beside(self.directory)? else {
+            if self.demands.signature_required {
+                return problem("there is no signature beside the bundle, and one is required".to_owned());
+            }
+            self.say("signature", "none");
+            return Ok(Ok(()));
+        };
+        let Some(signers) = self.demands.signers else {
+            if self.demands.signature_required {
+                return problem("a signature is required, and nobody is allowed to give one".to_owned());
+            }
+            self.say("signature", "not looked at; --allowed-signers FILE says whose counts");
+            return Ok(Ok(()));
+        };
+        let message = signature::read(&self.directory.join(crate::bag::TAG_MANIFEST))?;
+        match signers.check(&signature, &message) {
+            Ok(who) => self.say("signature", &format!("by {who}")),
+            Err(what) => return problem(what),
+        }
+        Ok(Ok(()))
+    }
+
+    fn staleness(&mut self, bag: &bag::SoundBag, records: &records::Records) -> Room<()> {
+        let git = records.materials.git.as_ref();
+        if let Some(expected) = self.demands.expected_commit
+            && !git.is_some_and(|git| !git.dirty && git.commit.starts_with(expected))
+        {
+            let found = git.map_or_else(|| "no commit".to_owned(), |git| git.commit.clone());
+            let dirty =
+                if git.is_some_and(|git| git.dirty) { " and changes that it does not hold" } else { "" };
+            self.stale.push(format!("the bundle is of {found}{dirty}, expected is {expected}"));
+        }
+        if let Some(current) = self.demands.current {
+            self.stale.extend(current.changes(&records.materials));
+            self.stale.extend(records::other_schemas(self.directory, bag)?);
+        }
+        if let Some(known) = self.demands.architecture
+            && *known != records.results.architecture
+        {
+            let found = &records.results.architecture;
+            let message = format!(
+                "{} layers and {:?}; `{}` has {} layers and {:?}",
+                found.layers, found.sizes, records.results.model, known.layers, known.sizes
+            );
+            return Ok(Err(vec![Problem::at(crate::layout::RESULTS, message)]));
+        }
+        if !self.stale.is_empty() {
+            let stale = self.stale.clone();
+            stale.iter().for_each(|what| self.say("stale", what));
+        } else if self.demands.current.is_some() {
+            self.say("current", "of the commit, the locks, the specs and the references that are here");
+        } else {
+            let commit = git.map_or("no commit", |git| git.commit.as_str()).to_owned();
+            self.say("historical", &format!("of {commit}, not held against what is here now"));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whose tensors are not here, if any.
+    fn digest_only(&mut self, results: &Results) {
+        let cases = results.tensors.digest_only.join(", ");
+        if !cases.is_empty() {
+            let text = "their verdicts follow from the recorded numbers, which nothing here proves";
+            self.say("digest-only", &format!("{cases}: {text}"));
+        }
+    }
 }
 
-/// What the run was of. A run of less than everything is valid evidence for just that.
-fn coverage(results: &Results) -> [String; 2] {
-    let list = |of: &str, ids: Vec<&str>, all: Vec<String>| {
-        let left_out: Vec<&str> = all.iter().map(String::as_str).filter(|id| !ids.contains(id)).collect();
-        let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
-        report::plain(&format!("{of:13} {}; left out: {left_out}", ids.join(", ")))
-    };
-    let specs = SpecSet::bundled(&results.architecture.family).map(|set| set.specs).unwrap_or_default();
-    let cases = bundled_cases().unwrap_or_default();
-    [
-        list(
-            "checkpoints",
-            results.checkpoints.iter().map(|checkpoint| checkpoint.id.as_str()).collect(),
-            specs.into_iter().map(|spec| spec.id).collect(),
-        ),
-        list(
-            "cases",
-            results.cases.iter().map(|case| case.id.as_str()).collect(),
-            cases.into_iter().map(|case| case.id).collect(),
-        ),
-    ]
+/// That of the run, unless the evidence is about something else, or less than everything.
+fn exit_code(results: &Results, stale: &[String], left_out: bool) -> u8 {
+    if !stale.is_empty() {
+        STALE
+    } else if results.exit_code == 0 && (left_out || !results.tensors.digest_only.is_empty()) {
+        INCOMPLETE
+    } else {
+        results.exit_code
+    }
 }
 
 fn plural(n: usize, what: &str) -> String {

@@ -1,17 +1,20 @@
 //! Writing a bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use capture::Case;
-use checkpoint_spec::Results;
+use checkpoint_spec::{CaseAssay, Results};
 
-use crate::bag::Bag;
-use crate::layout::{self, Role, canonical, capture_path, case_path, spec_path};
+use crate::bag::{Bag, io_at};
+use crate::captures::{ASSAY_SCHEMA, AssayRecord, CAPTURES_SCHEMA, CaptureEntry, CaptureList};
+use crate::layout::{self, Role, assay_path, canonical, capture_path, case_path, spec_path};
+use crate::schemas::schemas;
 use crate::shelf::Shelf;
-use crate::{Materials, spec_digest};
+use crate::{Digest, Materials, spec_digest};
 
 /// All that goes into a bundle.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,8 @@ pub struct BundleContents<'a> {
     pub cases: &'a [Case],
     /// What each implementation produced, by case.
     pub captures: &'a BTreeMap<Role, BTreeMap<String, CapturePaths>>,
+    /// What was measured, by case; goes in where the tensors do not.
+    pub assays: &'a [CaseAssay],
     /// The day that goes into `bag-info.txt`.
     pub day: SystemTime,
 }
@@ -82,11 +87,15 @@ pub fn write(directory: &Path, contents: &BundleContents<'_>) -> Result<PathBuf,
     for (file, text) in contents.specs {
         bag.add_text(&spec_path(file), text)?;
     }
+    for (path, text) in schemas()? {
+        bag.add_text(path, &text)?;
+    }
     bag.add_text(layout::MATERIALS, &canonical(contents.materials)?)?;
     for case in contents.cases {
         bag.add_text(&case_path(&case.id), &canonical(case)?)?;
     }
     add_captures(&mut bag, contents)?;
+    add_assays(&mut bag, contents)?;
     bag.add_text(layout::RESULTS, &canonical(contents.results)?)?;
     for (path, text) in &reports {
         bag.add_text(path, text)?;
@@ -96,15 +105,66 @@ pub fn write(directory: &Path, contents: &BundleContents<'_>) -> Result<PathBuf,
 }
 
 fn add_captures(bag: &mut Bag, contents: &BundleContents<'_>) -> Result<(), WriteError> {
+    let mut captures = Vec::new();
     for (role, cases) in contents.captures {
         let folder = role.folder(contents.results);
         for (case, paths) in cases {
+            let stored = contents.results.tensors.holds(case);
             for (replay, source) in [(false, &paths.run), (true, &paths.replay)] {
-                if let Some(source) = source {
-                    bag.add_file(&capture_path(&folder, case, replay), source)?;
-                }
+                let Some(source) = source else { continue };
+                let path = capture_path(&folder, case, replay);
+                let (sha256, bytes) = if stored { bag.add_file(&path, source)? } else { digest(source)? };
+                captures.push(CaptureEntry { path, bytes, sha256, stored });
             }
         }
+    }
+    captures.sort_by(|a, b| a.path.cmp(&b.path));
+    bag.add_text(layout::CAPTURES, &canonical(&CaptureList { schema: CAPTURES_SCHEMA.to_owned(), captures })?)
+}
+
+/// What a bundle would list of captures, were it to store them.
+///
+/// # Errors
+/// [`WriteError`], when one cannot be read.
+pub fn list_captures(
+    results: &Results,
+    captures: &BTreeMap<Role, BTreeMap<String, CapturePaths>>,
+) -> Result<Vec<CaptureEntry>, WriteError> {
+    let mut list = Vec::new();
+    for (role, cases) in captures {
+        let folder = role.folder(results);
+        for (case, paths) in cases {
+            for (replay, source) in [(false, &paths.run), (true, &paths.replay)] {
+                let Some(source) = source else { continue };
+                let (sha256, bytes) = digest(source)?;
+                list.push(CaptureEntry {
+                    path: capture_path(&folder, case, replay),
+                    bytes,
+                    sha256,
+                    stored: true,
+                });
+            }
+        }
+    }
+    list.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(list)
+}
+
+fn digest(source: &Path) -> Result<(Digest, u64), WriteError> {
+    let mut file = File::open(source).map_err(io_at(source))?;
+    Digest::of_reader(&mut file).map_err(io_at(source))
+}
+
+fn add_assays(bag: &mut Bag, contents: &BundleContents<'_>) -> Result<(), WriteError> {
+    for case in &contents.results.tensors.digest_only {
+        let assay = contents.assays.iter().find(|assay| assay.case == *case);
+        let assay = assay.cloned().ok_or_else(|| WriteError::Inconsistent {
+            problem: format!("the case {case} is to be digest-only and comes without its numbers"),
+        })?;
+        bag.add_text(
+            &assay_path(case),
+            &canonical(&AssayRecord { schema: ASSAY_SCHEMA.to_owned(), assay })?,
+        )?;
     }
     Ok(())
 }

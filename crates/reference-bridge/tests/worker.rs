@@ -165,6 +165,7 @@ fn run_writes_a_capture_of_exact_arrays() {
                 Tensor::from_f32(shape, &values.iter().map(|&v| v as f32).collect::<Vec<_>>()).unwrap()
             }
             Precision::F64 => Tensor::from_f64(shape, values).unwrap(),
+            Precision::F16 | Precision::Bf16 => unreachable!("asked in f32 and f64 only"),
         };
         let file = CaptureFile::open(&bench.path("good")).unwrap();
         let Event::Ready { identity } = ready(precision) else { unreachable!() };

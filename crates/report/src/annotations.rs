@@ -58,6 +58,9 @@ fn rest(commands: &mut String, results: &Results) {
         message.extend(results.determinism.finding.iter().map(|finding| finding.message.clone()));
         command(commands, "error", "Determinism", &message.join("\n"));
     }
+    if !results.tensors.digest_only.is_empty() {
+        command(commands, "warning", "Digest-only", &phrases::statement(results));
+    }
     for incident in &results.incidents {
         let message: Vec<&str> = incident.message.trim_end().lines().collect();
         let last = &message[message.len().saturating_sub(LAST_LINES)..];

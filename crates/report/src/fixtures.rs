@@ -7,8 +7,8 @@ use checkpoint_spec::{
     Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Determinism,
     Difference, Divergence, ElementRecord, Extent, FaultObservation, FaultPanel, FaultResult, FaultWord,
     Finding, Incident, Killer, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum, RESULTS_SCHEMA,
-    Reason, Repeat, Repeated, RequirementResult, Reservation, Results, StatisticsRecord, SystematicRecord,
-    Verdict,
+    Reason, Repeat, Repeated, RequirementResult, Reservation, Results, StatisticsRecord, StoredTensors,
+    SystematicRecord, Verdict,
 };
 use tensor_compare::{NonFinite, Statistics};
 
@@ -375,6 +375,7 @@ pub(crate) fn passing() -> Results {
         reservations: vec![],
         notes: vec![],
         options: Vec::new(),
+        tensors: StoredTensors::default(),
         verdict: Verdict::Pass,
         exit_code: 0,
     }

@@ -47,7 +47,7 @@ pub fn json(results: &Results, bundle: Option<&Path>, strict: bool) -> Value {
             "message": text(&r.message),
         })).collect::<Vec<_>>(),
         "notes": results.notes.iter().map(|note| text(note)).collect::<Vec<_>>(),
-        "statement": phrases::STATEMENT,
+        "statement": phrases::statement(results),
     })
 }
 

@@ -16,7 +16,7 @@ const FEW: usize = 10;
 pub fn junit(results: &Results) -> Result<String, SerializeError> {
     let mut report = Report::new("trialplate");
     let mut run = TestSuite::new("run");
-    run.set_system_out(phrases::STATEMENT);
+    run.set_system_out(phrases::statement(results));
     let mut quorum = phrases::quorum(results);
     quorum.extend(results.quorum.disagreement.iter().map(|finding| format!("; {}", plain(&finding.message))));
     run.add_test_case(of_verdict("quorum", "run", results.quorum.verdict, &quorum));

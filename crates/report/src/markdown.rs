@@ -24,7 +24,7 @@ pub fn markdown(results: &Results) -> String {
     peers(&mut page, results);
     determinism(&mut page, results);
     remarks(&mut page, results);
-    page += &format!("\n---\n\n{}\n", phrases::STATEMENT);
+    page += &format!("\n---\n\n{}\n", phrases::statement(results));
     page
 }
 

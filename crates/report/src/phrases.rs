@@ -10,9 +10,24 @@ use crate::summary::{Divergent, Totals, totals};
 use crate::text::plain;
 use crate::{figures, words};
 
-/// What the verdict rests on, and what it does not show. Every report says so.
-pub(crate) const STATEMENT: &str = "The verdict follows from the recorded tensors, and anyone can recompute it. \
+/// What the verdict rests on, and what it does not show.
+const STATEMENT: &str = "The verdict follows from the recorded tensors, and anyone can recompute it. \
     That the model produced those tensors is proved by `--rerun`, or by a signature from a trusted CI.";
+
+/// What the verdict rests on, and what it does not show. Every report says so, and of which cases there are digests only.
+pub(crate) fn statement(results: &Results) -> String {
+    let digest_only = &results.tensors.digest_only;
+    if digest_only.is_empty() {
+        return STATEMENT.to_owned();
+    }
+    plain(&format!(
+        "DIGEST-ONLY: of {} of {} cases ({}) the bundle has digests in place of tensors. What is said of them cannot be \
+         recomputed from it, and verifies as digest-only, not as a pass. {STATEMENT}",
+        digest_only.len(),
+        results.cases.len(),
+        digest_only.join(", ")
+    ))
+}
 
 /// `compared N of N required activations`, with the ties if there are any.
 pub(crate) fn compared(totals: Totals) -> String {
@@ -138,8 +153,14 @@ pub(crate) fn incident(incident: &Incident) -> String {
 /// What a run comes to, in three lines: what such a record does and does not prove, how much was compared, the verdict.
 pub fn conclusion(results: &Results) -> [String; 3] {
     let verdict = words::verdict(results.verdict).to_uppercase();
-    let line = format!("verdict {verdict}: {}", words::verdict_meaning(results.verdict));
-    [STATEMENT.to_owned(), compared(totals(results)), line]
+    let line = if results.tensors.digest_only.is_empty() {
+        format!("verdict {verdict}: {}", words::verdict_meaning(results.verdict))
+    } else {
+        format!(
+            "verdict DIGEST-ONLY: the record says {verdict}, and the tensors that would show it are not all here"
+        )
+    };
+    [statement(results), compared(totals(results)), line]
 }
 
 /// One line about the model.

@@ -273,7 +273,7 @@ fn remarks(page: &mut Page<'_>, results: &Results) {
 fn end(page: &mut Page<'_>, results: &Results) {
     let totals = summary::totals(results);
     page.blank();
-    page.entry("proof", DIM, phrases::STATEMENT);
+    page.entry("proof", DIM, &phrases::statement(results));
     page.blank();
     page.line(&phrases::compared(totals));
     let verdict = page.paint(colour(results.verdict), &words::verdict(results.verdict).to_uppercase());

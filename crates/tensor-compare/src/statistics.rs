@@ -1,5 +1,6 @@
 //! What one comparison asks and finds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The classic bound `|actual − expected| <= atol + rtol·|expected|`, both parts finite and ≥ 0.
@@ -103,7 +104,7 @@ pub struct Element {
 }
 
 /// How many elements are not finite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NonFinite {
     /// NaNs in the tensor under test.

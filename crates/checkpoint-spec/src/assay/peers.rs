@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use capture::{Precision, TensorName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tensor_compare::Tolerance;
 
 use super::measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, replayed};
@@ -17,7 +19,8 @@ use crate::spec::{ActivationSpec, Rule};
 pub(super) const CHAINED_FACTOR: f64 = 3.0;
 
 /// One activation of one reference against the oracle.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PeerObservation {
     /// The reference: `torch@f32`.
     pub implementation: String,

@@ -1,6 +1,8 @@
 //! The references against each other at f64, where no rounding noise can hide a difference of meaning.
 
 use capture::{Precision, Tensor, TensorName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tensor_compare::{Criterion, MatchedPair, Tolerance, compare};
 
 use super::measure::{compared, fetch_f64, mismatch_outcome};
@@ -14,7 +16,8 @@ use crate::spec::SpecError;
 const ALLOWED: f64 = 65_536.0 * (f64::EPSILON / 2.0);
 
 /// One activation of two references.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct QuorumObservation {
     /// The tensor.
     pub name: TensorName,

@@ -56,7 +56,7 @@ fn as_claimed(facts: &RunFacts, assays: &[CaseAssay]) -> bool {
     claimed == assayed && names.len() == facts.references.len() && assays.iter().all(judged_by_them)
 }
 
-fn disagreement(case: &str, observation: &QuorumObservation) -> Option<Finding> {
+pub(super) fn disagreement(case: &str, observation: &QuorumObservation) -> Option<Finding> {
     let found = match &observation.outcome {
         Outcome::Compared { statistics, .. } if statistics.violations > 0 => {
             let worst = statistics.worst.first().map_or_else(String::new, |element| {

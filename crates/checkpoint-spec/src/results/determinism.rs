@@ -1,11 +1,12 @@
 //! The record of repeats: whether the same question gives the same bits again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Finding, Verdict};
 
 /// Whether the subject gives the same bits whenever it is asked the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Determinism {
     /// One word, on the subject.
@@ -17,7 +18,7 @@ pub struct Determinism {
 }
 
 /// The repeats of one implementation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repeated {
     /// `rust@f32`.
@@ -35,7 +36,7 @@ pub struct Repeated {
 }
 
 /// One computation of the cases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
     /// Repeats of one number were computed by one process. 0 is the run that is judged.
@@ -47,7 +48,7 @@ pub struct Repeat {
 }
 
 /// An activation that two repeats do not agree on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {
     /// The case.

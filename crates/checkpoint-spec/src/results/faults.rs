@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Reason, Verdict};
 use crate::Measured;
 
 /// How much of the panel was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
     /// Nothing: the run then has a reservation.
@@ -21,7 +22,7 @@ pub enum Extent {
 }
 
 /// What the fault panel showed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FaultPanel {
     /// How much of it was asked for.
@@ -47,7 +48,7 @@ pub struct FaultPanel {
 }
 
 /// What became of one fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FaultResult {
     /// `norm-epsilon-1e-6`.
@@ -69,7 +70,7 @@ pub struct FaultResult {
 }
 
 /// One word for a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultWord {
     /// Refused where declared, for the reason declared.
@@ -93,7 +94,7 @@ pub enum FaultWord {
 }
 
 /// What the gate made of a fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FaultObservation {
     /// The fault.
@@ -109,7 +110,7 @@ pub struct FaultObservation {
 }
 
 /// The first that refused a fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Killer {
     /// A checkpoint, `quorum` or `references`.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tensor_compare::{BudgetStatistics, Element, NonFinite, Slice, Statistics, Systematic};
 
 use crate::Measured;
 
 /// [`tensor_compare::Statistics`] as recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatisticsRecord {
     /// Elements compared.
@@ -44,7 +45,7 @@ pub struct StatisticsRecord {
 }
 
 /// [`tensor_compare::BudgetStatistics`] as recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetRecord {
     /// Largest share of the budget that an element uses.
@@ -58,7 +59,7 @@ pub struct BudgetRecord {
 }
 
 /// [`tensor_compare::Systematic`] as recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SystematicRecord {
     /// `tensor`, or the axis of which one index is meant.
@@ -81,7 +82,7 @@ pub struct SystematicRecord {
 }
 
 /// [`tensor_compare::Element`] as recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElementRecord {
     /// Multi-index.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use capture::{Capture, Case, FileError, Identity, Precision, Tensor, TensorName, TensorSource};
 use checkpoint_spec::{
     Architecture, Captures, CaseAssay, CaseEvidence, CheckpointResult, Comparison, Extent, FaultFacts,
-    FaultObservation, FaultSpec, Killer, Mode, ReferenceCaptures, Repeated, Results, RunFacts, Setting,
+    FaultObservation, FaultSpec, Keep, Killer, Mode, ReferenceCaptures, Repeated, Results, RunFacts, Setting,
     SpecSet, Traits, Verdict, assay, confidence, judge,
 };
 use model::Implementation;
@@ -157,6 +157,7 @@ impl Scene {
             faults: declared_panel(&SpecSet::bundled("gpt2").unwrap()),
             notes: Vec::new(),
             options: Vec::new(),
+            keep: Keep::Full,
         };
         let evidence = cases.iter().map(|case| cast.play(case)).collect();
         Self { specs: SpecSet::bundled("gpt2").unwrap(), facts, evidence }

@@ -137,6 +137,7 @@ impl<'a> Model<'a> {
                 Tensor::from_f32(shape, &values.iter().map(|&value| value as f32).collect::<Vec<_>>())
             }
             Precision::F64 => Tensor::from_f64(shape, values),
+            Precision::F16 | Precision::Bf16 => unreachable!("this model computes in f32 or f64"),
         };
         self.put(name, tensor.unwrap());
     }
@@ -170,6 +171,7 @@ impl<'a> Model<'a> {
         match self.how.precision {
             Precision::F32 => f64::from(value as f32),
             Precision::F64 => value,
+            Precision::F16 | Precision::Bf16 => unreachable!("this model computes in f32 or f64"),
         }
     }
 

@@ -3,6 +3,7 @@
 mod budget;
 mod detection;
 mod forward;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,8 @@ Examples:
   cargo xtask bench budget                       what the oracle's replay and its bounds cost, in forward passes
   cargo xtask bench detection                    how small a bug is seen, and how often correct code is accused
   cargo xtask bench forward                      the Rust GPT-2's forward pass beside PyTorch eager's
-  cargo xtask bench forward --model synthetic:gpt2 --tokens 64";
+  cargo xtask bench forward --model synthetic:gpt2 --tokens 64
+  cargo xtask bench verify                       verification of a bundle beside plain SHA-256";
 
 /// What `bench` takes.
 #[derive(Debug, Args)]
@@ -32,6 +34,8 @@ enum Command {
     Detection(detection::Arguments),
     /// Time the Rust GPT-2's forward pass beside PyTorch eager's
     Forward(forward::Arguments),
+    /// Time the verification of a bundle beside plain SHA-256 of its files, and say how much memory it takes
+    Verify(verify::Arguments),
 }
 
 /// Runs the command.
@@ -40,5 +44,6 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Budget(arguments) => budget::run(&arguments),
         Command::Detection(arguments) => detection::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     }
 }

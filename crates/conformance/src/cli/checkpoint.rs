@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use capture::Precision;
-use checkpoint_spec::{Extent, Results, SpecSet};
+use checkpoint_spec::{Extent, Keep, Results, SpecSet};
 use clap::{Args, ValueEnum};
 
 use super::describe;
@@ -34,6 +34,7 @@ Examples:
   cargo xtask checkpoint all --subject torch@f32         any implementation can be the subject
   cargo xtask checkpoint all --subject torch@bf16        results stored in half precision, and budgets for that
   cargo xtask checkpoint all --format json > report.json
+  cargo xtask checkpoint all --tensors digest            a small bundle that proves less
 
 Exit codes: 0 conforming, 1 not conforming, 4 incomplete (something was not compared, or a reference did not
 answer), 64 usage, 70 internal error, 130 interrupted.";
@@ -95,6 +96,10 @@ pub(super) struct Arguments {
     /// Where the bundle goes [default: proof-bundles/ in the repository]
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
+    /// Whose tensors the bundle holds. What is digest-only says so in every report and verifies as digest-only, not as a
+    /// pass
+    #[arg(long, value_enum, default_value_t, conflicts_with = "no_bundle")]
+    tensors: Tensors,
     /// Write no bundle
     #[arg(long, conflicts_with = "bundles")]
     no_bundle: bool,
@@ -121,6 +126,17 @@ enum Format {
     Markdown,
     /// Workflow commands that annotate a pull request
     Annotations,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Tensors {
+    /// Everybody's, in every case
+    #[default]
+    Full,
+    /// Everybody's, in the cases where something is not a pass; digests of the others
+    Failing,
+    /// Digests only
+    Digest,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -268,6 +284,11 @@ fn request(
         faults: arguments.extent(),
         fresh: arguments.fresh,
         options: arguments.options(),
+        keep: match arguments.tensors {
+            Tensors::Full => Keep::Full,
+            Tensors::Failing => Keep::Failing,
+            Tensors::Digest => Keep::Digest,
+        },
         model,
     })
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use capture::Case;
 use checkpoint_spec::{FaultFacts, NotApplicable, Reservation, RunFacts, SpecSet};
+use proof_bundle::DIRTY;
 
 use super::{Produced, Request, incidents, reference_identity};
 use crate::implementation::{Means, traits};
@@ -61,7 +62,7 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         )));
     }
     if materials::work_tree_is_dirty(&means.place.root) {
-        reservations.push(reservation("the work tree has uncommitted changes".to_owned()));
+        reservations.push(reservation(DIRTY.to_owned()));
     }
     Ok(RunFacts {
         model: request.model.name.clone(),
@@ -79,6 +80,7 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         faults: FaultFacts::default(),
         notes,
         options: request.options.clone(),
+        keep: request.keep,
     })
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use super::{Problem, Room, VerifyError, io_at, sound_if_none};
+use super::{Problem, Room, VerifyError, io_at, parallel, sound_if_none};
 use crate::Digest;
 use crate::bag::{DECLARATION, TAG_FILES, TAG_MANIFEST};
 use crate::layout::is_path;
@@ -17,14 +17,25 @@ const DEEPEST: usize = 3;
 /// Bytes of a tag file.
 const LARGEST_TAG_FILE: u64 = 64 << 20;
 
+/// A file of the payload.
+#[derive(Clone, Copy)]
+pub(super) struct PayloadFile {
+    /// What is in it.
+    pub(super) sha256: Digest,
+    /// Its size.
+    pub(super) bytes: u64,
+}
+
 /// A bag whose manifests hold.
 pub(super) struct SoundBag {
     /// Payload by path, `data/…`.
-    pub(super) payload: BTreeMap<String, Digest>,
+    pub(super) payload: BTreeMap<String, PayloadFile>,
     /// Bytes of the payload.
     pub(super) octets: u64,
     /// The digest of the tag manifest.
     pub(super) root: Digest,
+    /// The name that it was given.
+    pub(super) name: String,
 }
 
 /// All files with their sizes. Nothing is opened; links, devices and odd names are problems.
@@ -57,6 +68,12 @@ pub(super) fn walk(directory: &Path) -> Room<BTreeMap<String, u64>> {
             problems.push(Problem::at(prefix, "an empty folder"));
         }
     }
+    let mut folded = BTreeSet::new();
+    for path in files.keys() {
+        if !folded.insert(path.to_ascii_lowercase()) {
+            problems.push(Problem::at(path, "differs from another name in case only"));
+        }
+    }
     sound_if_none(problems, files)
 }
 
@@ -85,15 +102,57 @@ pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<Sou
     same_set(TAG_MANIFEST, listed.keys(), tag_files, &mut problems);
     same_set(TAG_FILES[2], payload.keys(), there(true), &mut problems);
     let octets: u64 = there(true).map(|path| files[path]).sum();
-    let oxum = format!("Payload-Oxum: {octets}.{}", payload.len());
-    if problems.is_empty() && !tags["bag-info.txt"].lines().any(|line| line == oxum) {
-        problems.push(Problem::at("bag-info.txt", format!("does not say `{oxum}`")));
-    }
+    let oxum = format!("{octets}.{}", payload.len());
+    let name = match bag_info(&tags["bag-info.txt"], &oxum) {
+        Ok(name) => name,
+        // Of files that are missing or added, the manifests say more.
+        Err(what) => {
+            if problems.is_empty() {
+                problems.push(Problem::at("bag-info.txt", what));
+            }
+            String::new()
+        }
+    };
     if problems.is_empty() {
-        problems = digests(directory, listed.iter().chain(&payload))?;
+        problems = digests(directory, files, listed.iter().chain(&payload))?;
     }
+    let size = |path: &String| files.get(path).copied().unwrap_or_default();
+    let payload = payload.into_iter().map(|(path, sha256)| {
+        let bytes = size(&path);
+        (path, PayloadFile { sha256, bytes })
+    });
+    let payload = payload.collect();
     let root = Digest::of(tags[TAG_MANIFEST].as_bytes());
-    sound_if_none(problems, SoundBag { payload, octets, root })
+    sound_if_none(problems, SoundBag { payload, octets, root, name })
+}
+
+/// The name that `bag-info.txt` gives, which has four lines and no other.
+fn bag_info(text: &str, oxum: &str) -> Result<String, String> {
+    let mut lines = text.lines();
+    let mut value = |label: &str| {
+        let line = lines.next().unwrap_or_default();
+        let value = line.strip_prefix(label).and_then(|rest| rest.strip_prefix(": "));
+        value.ok_or_else(|| format!("`{line}` found, expected `{label}: …`"))
+    };
+    let agent = value("Bag-Software-Agent")?;
+    let day = value("Bagging-Date")?;
+    let name = value("External-Identifier")?;
+    let found = value("Payload-Oxum")?;
+    let is_day = day.len() == 10
+        && day
+            .bytes()
+            .enumerate()
+            .all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+    if !agent.strip_prefix("trialplate ").is_some_and(is_path) || !is_day || !is_path(name) {
+        return Err("agent, day or name is not in its form".to_owned());
+    }
+    if found != oxum {
+        return Err(format!("does not say `Payload-Oxum: {oxum}`"));
+    }
+    let again = format!(
+        "Bag-Software-Agent: {agent}\nBagging-Date: {day}\nExternal-Identifier: {name}\nPayload-Oxum: {oxum}\n"
+    );
+    if again == text { Ok(name.to_owned()) } else { Err("more than its four lines".to_owned()) }
 }
 
 fn tag_file(
@@ -165,18 +224,28 @@ fn same_set<'a>(
 
 fn digests<'a>(
     directory: &Path,
+    sizes: &BTreeMap<String, u64>,
     entries: impl Iterator<Item = (&'a String, &'a Digest)>,
 ) -> Result<Vec<Problem>, VerifyError> {
-    let mut problems = Vec::new();
-    for (path, expected) in entries {
-        let full = directory.join(path);
-        let mut file = File::open(&full).map_err(io_at(&full))?;
-        let (found, _) = Digest::of_reader(&mut file).map_err(io_at(&full))?;
-        if found != *expected {
-            problems.push(Problem::at(path, format!("SHA-256 is {found}, the manifest says {expected}")));
-        }
-    }
-    Ok(problems)
+    let entries: Vec<_> = entries.collect();
+    let found = parallel::each(&entries, |(path, expected)| {
+        let size = sizes.get(*path).copied().unwrap_or_default();
+        digest(&directory.join(path), size).map(|found| match found {
+            None => Some(Problem::at(*path, format!("had {size} bytes and has another size now"))),
+            Some(found) if found != **expected => {
+                Some(Problem::at(*path, format!("SHA-256 is {found}, the manifest says {expected}")))
+            }
+            Some(_) => None,
+        })
+    });
+    found.into_iter().filter_map(Result::transpose).collect()
+}
+
+/// The digest of a file of that size; none when it is longer or shorter. One that grows while it is read has no end.
+fn digest(path: &Path, size: u64) -> Result<Option<Digest>, VerifyError> {
+    let mut file = File::open(path).map_err(io_at(path))?.take(size.saturating_add(1));
+    let (digest, read) = Digest::of_reader(&mut file).map_err(io_at(path))?;
+    Ok((read == size).then_some(digest))
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use std::path::Path;
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
     Captures, CaseAssay, CaseEvidence, FaultFacts, ReferenceCaptures, Reservation, Results, RunFacts,
-    Setting, SpecSet, Traits, assay, confidence, judge,
+    Setting, SpecSet, Traits, assay, confidence, judge, recorded,
 };
 
 use super::bag::SoundBag;
-use super::records::Records;
-use super::{Problem, Room, sound_if_none};
-use crate::layout::{self, Role, capture_path};
+use super::records::{Law, Records};
+use super::{Problem, Room, parallel, sound_if_none};
+use crate::layout::{self, Role, assay_path, capture_path};
 
 /// Captures of one implementation and case, opened.
 #[derive(Default)]
@@ -22,8 +22,8 @@ struct Opened {
 }
 
 /// Assays and judges again, and compares the record with what comes out.
-pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records) -> Room<()> {
-    match again(directory, bag, records) {
+pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records, law: &Law) -> Room<()> {
+    match again(directory, bag, records, &law.set) {
         Ok(results) => {
             let problems = differences(&records.results, &results);
             sound_if_none(problems.into_iter().map(|what| Problem::at(layout::RESULTS, what)).collect(), ())
@@ -32,18 +32,15 @@ pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records) -> Room
     }
 }
 
-fn again(directory: &Path, bag: &SoundBag, records: &Records) -> Result<Results, Problem> {
+fn again(directory: &Path, bag: &SoundBag, records: &Records, specs: &SpecSet) -> Result<Results, Problem> {
     let results = &records.results;
     let unlawful = |error: checkpoint_spec::SpecError| Problem::at(layout::RESULTS, error.to_string());
-    let specs = SpecSet::bundled(&results.architecture.family).map_err(unlawful)?;
     let facts = facts(records);
     let cases: Vec<&Case> = records.cases.iter().collect();
-    let confidence = confidence(&specs, &results.architecture, &cases).map_err(unlawful)?;
-    let mut assays = Vec::new();
-    for case in &records.cases {
-        assays.push(assay_case(directory, bag, records, &specs, case, confidence)?);
-    }
-    judge(&specs, &facts, &assays).map_err(unlawful)
+    let confidence = confidence(specs, &results.architecture, &cases).map_err(unlawful)?;
+    let assay = |case: &Case| assay_case(directory, bag, records, specs, case, confidence);
+    let assays: Result<Vec<CaseAssay>, Problem> = parallel::each(&records.cases, assay).into_iter().collect();
+    judge(specs, &facts, &assays?).map_err(unlawful)
 }
 
 fn assay_case(
@@ -55,7 +52,13 @@ fn assay_case(
     confidence: f64,
 ) -> Result<CaseAssay, Problem> {
     let results = &records.results;
-    let open = |role: Role| Opened::of(directory, bag, &role.folder(results), &case.id);
+    let label = results.subject.to_string();
+    let traits = Traits::of(&results.subject.name, case.texts.is_some());
+    let setting = Setting { specs, architecture: &results.architecture, traits, confidence, subject: &label };
+    if let Some(record) = records.assays.get(&case.id) {
+        return from_record(&setting, case, results, record);
+    }
+    let open = |role: Role| Opened::of(directory, bag, results, &role, &case.id);
     let subject = open(Role::Subject)?;
     let mut opened = Vec::new();
     for identity in &results.references {
@@ -78,19 +81,43 @@ fn assay_case(
         not_contiguous: subject.run.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
         references: &references,
     };
-    let label = results.subject.to_string();
-    let traits = Traits::of(&results.subject.name, case.texts.is_some());
-    let setting = Setting { specs, architecture: &results.architecture, traits, confidence, subject: &label };
     assay(&setting, &evidence).map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
 }
 
+/// The numbers of a case whose tensors are not here.
+fn from_record(
+    setting: &Setting<'_>,
+    case: &Case,
+    results: &Results,
+    record: &CaseAssay,
+) -> Result<CaseAssay, Problem> {
+    let path = assay_path(&case.id);
+    let references: Vec<String> = results.references.iter().map(|reference| reference.name.clone()).collect();
+    let assay = recorded(setting, case, &references, record.clone());
+    assay
+        .map_err(|error| Problem::at(path.as_str(), error.to_string()))?
+        .map_err(|what| Problem::at(path, what))
+}
+
 impl Opened {
-    fn of(directory: &Path, bag: &SoundBag, folder: &str, case: &str) -> Result<Self, Problem> {
+    fn of(
+        directory: &Path,
+        bag: &SoundBag,
+        results: &Results,
+        role: &Role,
+        case: &str,
+    ) -> Result<Self, Problem> {
+        let expected = role.label(results);
         let open = |replay| {
-            let path = capture_path(folder, case, replay);
+            let path = capture_path(&role.folder(results), case, replay);
             let open = || {
-                CaptureFile::open(&directory.join(&path))
-                    .map_err(|error| Problem::at(&path, error.to_string()))
+                let file = CaptureFile::open(&directory.join(&path))
+                    .map_err(|error| Problem::at(&path, error.to_string()))?;
+                let found = file.identity().to_string();
+                if found != expected {
+                    return Err(Problem::at(&path, format!("was left by {found}, expected is {expected}")));
+                }
+                Ok(file)
             };
             bag.payload.contains_key(&path).then(open).transpose()
         };
@@ -139,6 +166,7 @@ fn facts(records: &Records) -> RunFacts {
         },
         notes: results.notes.clone(),
         options: results.options.clone(),
+        keep: results.tensors.keep,
     }
 }
 

@@ -4,20 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use capture::Case;
-use checkpoint_spec::{RESULTS_SCHEMA, Results, SpecSet};
+use checkpoint_spec::{CaseAssay, RESULTS_SCHEMA, Results, SpecSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::bag::{SoundBag, read_text};
 use super::{Problem, Room, VerifyError, sound_if_none};
-use crate::layout::{self, Role, canonical, capture_path, case_path, spec_path};
+use crate::captures::{ASSAY_SCHEMA, AssayRecord, CAPTURES_SCHEMA, CaptureList};
+use crate::layout::{self, Role, assay_path, canonical, capture_path, case_path, spec_path};
+use crate::schemas::schemas;
 use crate::write::reports;
-use crate::{MATERIALS_SCHEMA, Materials, spec_digest};
+use crate::{DIRTY, MATERIALS_SCHEMA, Materials, spec_digest};
 
-/// Bytes of a record.
-const LARGEST_RECORD: u64 = 2 << 30;
+/// Bytes of the results and of the numbers of a case: ten times those of the largest GPT-2.
+const LARGEST_RECORD: u64 = 1 << 28;
+/// Bytes of a record that says little.
+const LARGEST_SMALL_RECORD: u64 = 1 << 24;
 /// Bytes of a spec or a report.
 const LARGEST_TEXT: u64 = 64 << 20;
+
+/// The specs that a bundle is judged by.
+pub(super) struct Law {
+    /// As text, by file name.
+    pub(super) sources: Vec<(String, String)>,
+    /// As specs.
+    pub(super) set: SpecSet,
+}
 
 /// Records that were read strictly.
 pub(super) struct Records {
@@ -25,6 +37,9 @@ pub(super) struct Records {
     pub(super) materials: Materials,
     /// In the order of the results.
     pub(super) cases: Vec<Case>,
+    pub(super) captures: CaptureList,
+    /// The numbers of the cases whose tensors are not here, by case.
+    pub(super) assays: BTreeMap<String, CaseAssay>,
 }
 
 /// Reads results, materials and cases. A record that is not written as this program writes it is a problem: that leaves
@@ -38,10 +53,15 @@ pub(super) fn read(directory: &Path, bag: &SoundBag) -> Room<Records> {
         Ok(materials) => materials,
         Err(problem) => return Ok(Err(vec![problem])),
     };
+    let captures: CaptureList = match record(directory, bag, layout::CAPTURES)? {
+        Ok(captures) => captures,
+        Err(problem) => return Ok(Err(vec![problem])),
+    };
     let mut problems = Vec::new();
     for (path, found, known) in [
         (layout::RESULTS, &results.schema, RESULTS_SCHEMA),
         (layout::MATERIALS, &materials.schema, MATERIALS_SCHEMA),
+        (layout::CAPTURES, &captures.schema, CAPTURES_SCHEMA),
     ] {
         if found != known {
             problems.push(Problem::at(path, format!("schema `{found}`, this verifier knows `{known}`")));
@@ -58,7 +78,19 @@ pub(super) fn read(directory: &Path, bag: &SoundBag) -> Room<Records> {
             Err(problem) => problems.push(problem),
         }
     }
-    sound_if_none(problems, Records { results, materials, cases })
+    let mut assays = BTreeMap::new();
+    for case in &results.tensors.digest_only {
+        let path = assay_path(case);
+        match record::<AssayRecord>(directory, bag, &path)? {
+            Ok(AssayRecord { schema, assay }) if schema == ASSAY_SCHEMA => {
+                assays.insert(case.clone(), assay);
+            }
+            Ok(AssayRecord { schema, .. }) => problems
+                .push(Problem::at(path, format!("schema `{schema}`, this verifier knows `{ASSAY_SCHEMA}`"))),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    sound_if_none(problems, Records { results, materials, cases, captures, assays })
 }
 
 fn record<T: DeserializeOwned + Serialize>(
@@ -69,7 +101,9 @@ fn record<T: DeserializeOwned + Serialize>(
     if !bag.payload.contains_key(path) {
         return Ok(Err(Problem::at(path, "missing")));
     }
-    let text = match read_text(directory, path, LARGEST_RECORD)? {
+    let is_large = path == layout::RESULTS || path.starts_with("data/assays/");
+    let most = if is_large { LARGEST_RECORD } else { LARGEST_SMALL_RECORD };
+    let text = match read_text(directory, path, most)? {
         Ok(text) => text,
         Err(problem) => return Ok(Err(problem)),
     };
@@ -89,9 +123,14 @@ fn parse<T: DeserializeOwned + Serialize>(text: &str) -> Result<T, String> {
 /// finds it missing.
 pub(super) fn check_layout(bag: &SoundBag, records: &Records) -> Room<()> {
     let results = &records.results;
-    let fixed = [layout::MATERIALS, layout::RESULTS, layout::HTML, layout::MARKDOWN, layout::JUNIT];
+    let fixed =
+        [layout::CAPTURES, layout::MATERIALS, layout::RESULTS, layout::HTML, layout::MARKDOWN, layout::JUNIT];
     let mut needed: BTreeSet<String> = fixed.map(str::to_owned).into();
+    let schemas = schemas().map_err(VerifyError::Schema)?;
+    needed.extend(schemas.iter().map(|(path, _)| (*path).to_owned()));
+    let known = needed.len();
     needed.extend(records.cases.iter().map(|case| case_path(&case.id)));
+    needed.extend(results.tensors.digest_only.iter().map(|case| assay_path(case)));
     let mut allowed = BTreeSet::new();
     for folder in Role::all(results).iter().map(|role| role.folder(results)) {
         for case in &records.cases {
@@ -107,20 +146,62 @@ pub(super) fn check_layout(bag: &SoundBag, records: &Records) -> Room<()> {
         .collect();
     let unknown = there.into_iter().filter(|path| !needed.contains(*path) && !allowed.contains(*path));
     problems.extend(unknown.map(|path| Problem::at(path, "nothing in the results calls for this file")));
-    if needed.len() != fixed.len() + records.cases.len() {
+    if needed.len() != known + records.cases.len() + results.tensors.digest_only.len() {
         problems.push(Problem::at(layout::RESULTS, "two cases have the same name"));
     }
+    problems.extend(check_list(bag, records, &allowed));
     sound_if_none(problems, ())
 }
 
-/// The specs must be the verifier's own: a bundle cannot bring the law it is judged by.
-pub(super) fn check_specs(directory: &Path, bag: &SoundBag, records: &Records) -> Room<()> {
-    let trusted = match SpecSet::sources(&records.results.architecture.family) {
-        Ok(trusted) => trusted,
-        Err(error) => return Ok(Err(vec![Problem::at(layout::RESULTS, error.to_string())])),
-    };
+/// The list of captures must be of the captures that the results call for, and say of each what is true: those of a
+/// case that is digest-only are not here, all others are.
+fn check_list(bag: &SoundBag, records: &Records, allowed: &BTreeSet<String>) -> Vec<Problem> {
+    let problem = |path: &str, what: &str| Problem::at(layout::CAPTURES, format!("{path}: {what}"));
+    let mut problems = Vec::new();
+    let entries = &records.captures.captures;
+    if !entries.is_sorted_by(|a, b| a.path < b.path) {
+        problems.push(Problem::at(layout::CAPTURES, "paths are not in order, or one is there twice"));
+    }
+    let digest_only: BTreeSet<String> = Role::all(&records.results)
+        .iter()
+        .flat_map(|role| {
+            let folder = role.folder(&records.results);
+            let cases = records.results.tensors.digest_only.iter();
+            cases
+                .flat_map(move |case| [false, true].map(|replay| capture_path(&folder, case, replay)))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    for entry in entries {
+        let there = bag.payload.get(&entry.path);
+        if !allowed.contains(&entry.path) {
+            problems.push(problem(&entry.path, "nothing in the results calls for this capture"));
+        } else if entry.stored == digest_only.contains(&entry.path) || entry.stored != there.is_some() {
+            problems.push(problem(&entry.path, "is here, or is not, against what results and list say"));
+        } else if there.is_some_and(|file| file.sha256 != entry.sha256 || file.bytes != entry.bytes) {
+            problems.push(problem(&entry.path, "another digest or size than the file's"));
+        }
+    }
+    let listed: BTreeSet<&String> = entries.iter().map(|entry| &entry.path).collect();
+    let unlisted =
+        bag.payload.keys().filter(|path| path.starts_with("data/captures/") && !listed.contains(path));
+    problems.extend(unlisted.map(|path| Problem::at(path, "captures.json does not list it")));
+    problems
+}
+
+/// The specs to judge by: those that were asked for, or the verifier's own. Never the bundle's: it cannot bring the law it
+/// is judged by.
+pub(super) fn law(asked: Option<&[(String, String)]>, results: &Results) -> Room<Law> {
+    let family = &results.architecture.family;
+    let sources = asked.map_or_else(|| SpecSet::sources(family), |asked| Ok(asked.to_vec()));
+    let law = sources.and_then(|sources| Ok(Law { set: SpecSet::parse(family, sources.clone())?, sources }));
+    Ok(law.map_err(|error| vec![Problem::at(layout::RESULTS, error.to_string())]))
+}
+
+/// The bundle's specs must be those that it is judged by.
+pub(super) fn check_specs(directory: &Path, bag: &SoundBag, records: &Records, law: &Law) -> Room<()> {
     let mut own: BTreeMap<String, &str> =
-        trusted.iter().map(|(file, text)| (spec_path(file), text.as_str())).collect();
+        law.sources.iter().map(|(file, text)| (spec_path(file), text.as_str())).collect();
     let mut problems = Vec::new();
     for path in bag.payload.keys().filter(|path| path.starts_with("data/spec/")) {
         match (own.remove(path), read_text(directory, path, LARGEST_TEXT)?) {
@@ -133,8 +214,40 @@ pub(super) fn check_specs(directory: &Path, bag: &SoundBag, records: &Records) -
         }
     }
     problems.extend(own.into_keys().map(|path| Problem::at(path, "missing")));
-    if spec_digest(&trusted) != records.materials.specs {
+    if spec_digest(&law.sources) != records.materials.specs {
         problems.push(Problem::at(layout::MATERIALS, "the digest of the specs is not theirs"));
+    }
+    sound_if_none(problems, ())
+}
+
+/// Schemas that are not those of this verifier: a record of that shape is of another version of the format.
+pub(super) fn other_schemas(directory: &Path, bag: &SoundBag) -> Result<Vec<String>, VerifyError> {
+    let mut changes = Vec::new();
+    for (path, own) in schemas().map_err(VerifyError::Schema)? {
+        let there = bag.payload.contains_key(path);
+        if there && read_text(directory, path, LARGEST_TEXT)?.ok().as_ref() != Some(&own) {
+            changes.push(format!("{path} is not the schema of today"));
+        }
+    }
+    Ok(changes)
+}
+
+/// What one record says beside what another says of the same thing.
+pub(super) fn check_facts(bag: &SoundBag, records: &Records) -> Room<()> {
+    let Records { results, materials, cases, .. } = records;
+    let mut problems = Vec::new();
+    let dirty = materials.git.as_ref().is_none_or(|git| git.dirty);
+    if dirty && !results.reservations.iter().any(|r| r.checkpoint.is_none() && r.message == DIRTY) {
+        let message = format!("has no reservation `{DIRTY}`, and materials.json tells of such changes");
+        problems.push(Problem::at(layout::RESULTS, message));
+    }
+    match layout::bundle_name(results, materials, cases) {
+        Ok(name) if name == bag.name => {}
+        Ok(name) => {
+            let message = format!("the bundle is named {}, what is in it is {name}", bag.name);
+            problems.push(Problem::at("bag-info.txt", message));
+        }
+        Err(error) => problems.push(Problem::at(layout::RESULTS, error.to_string())),
     }
     sound_if_none(problems, ())
 }

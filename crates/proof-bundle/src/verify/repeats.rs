@@ -8,15 +8,17 @@ use checkpoint_spec::{
 };
 
 use super::bag::SoundBag;
-use super::records::Records;
+use super::records::{Law, Records};
 use super::{Problem, Room, sound_if_none};
 use crate::layout::{self, Role, capture_path};
 
-/// Computes the first repeat's digest again for everyone whose repeats are recorded.
-pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records) -> Room<()> {
+/// Computes the first repeat's digest again for everyone whose repeats are recorded and whose tensors are here.
+pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records, law: &Law) -> Room<()> {
     let mut problems = Vec::new();
-    for repeated in &records.results.determinism.implementations {
-        match first_digest(directory, bag, records, repeated) {
+    let digest_only = &records.results.tensors.digest_only;
+    let stored = |repeated: &&Repeated| !repeated.cases.iter().any(|case| digest_only.contains(case));
+    for repeated in records.results.determinism.implementations.iter().filter(stored) {
+        match first_digest(directory, bag, records, &law.set, repeated) {
             Ok(digest) if Some(&digest) == repeated.repeats.first().map(|first| &first.sha256) => {}
             Ok(digest) => problems.push(Problem::at(
                 layout::RESULTS,
@@ -36,15 +38,15 @@ fn first_digest(
     directory: &Path,
     bag: &SoundBag,
     records: &Records,
+    specs: &SpecSet,
     repeated: &Repeated,
 ) -> Result<String, Problem> {
     let results = &records.results;
     let unlawful = |error: checkpoint_spec::SpecError| Problem::at(layout::RESULTS, error.to_string());
-    let specs = SpecSet::bundled(&results.architecture.family).map_err(unlawful)?;
     let (role, name) = role(records, repeated)?;
     let traits = Traits::of(name, !records.materials.tokenizer.is_empty());
     let cases: Vec<&Case> = records.cases.iter().filter(|case| repeated.cases.contains(&case.id)).collect();
-    let activations = repeated_activations(&specs, &results.architecture, traits, cases).map_err(unlawful)?;
+    let activations = repeated_activations(specs, &results.architecture, traits, cases).map_err(unlawful)?;
     let folder = role.folder(results);
     let mut digests = Vec::with_capacity(activations.len());
     for of_case in activations.chunk_by(|a: &RepeatedActivation, b| a.case == b.case) {

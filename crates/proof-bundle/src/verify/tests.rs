@@ -1,11 +1,14 @@
+mod digest_only;
+
 use std::fs;
 
 use capture::Precision;
 use checkpoint_spec::{ComparisonVerdict, Verdict};
 
 use super::*;
-use crate::fixtures::{Run, consumed_tokens, files, forge_manifests, identity};
-use crate::layout;
+use crate::bag::{TAG_FILES, TAG_MANIFEST};
+use crate::fixtures::{Run, consumed_tokens, files, forge_captures, forge_manifests, identity};
+use crate::layout::{self, manifest};
 
 /// The problems of a bundle after something was done to it; `forge` makes the manifests agree with what was done.
 fn after(forge: bool, change: impl FnOnce(&Path)) -> Vec<String> {
@@ -47,7 +50,7 @@ fn valid_evidence_of_an_incomplete_run() {
     assert_eq!(verification.root, Some(Digest::of(&tag_manifest)));
     let said = verification.lines.join("\n");
     assert!(said.contains("--rerun") && said.contains("required activations"), "{said}");
-    assert!(said.contains("tiny; left out: two-tokens,"), "{said}");
+    assert!(said.contains("tiny; left out: single-token, full-context"), "{said}");
 }
 
 #[test]
@@ -197,14 +200,84 @@ fn other_tensors_than_the_results_are_of_are_seen() {
     let problems = after(true, |bundle| {
         let path = bundle.join("data/captures/subject-rust@f32/tiny.safetensors");
         capture::write(&path, &identity("rust", Precision::F32), &consumed_tokens(&[1, 3])).unwrap();
+        forge_captures(bundle);
     });
     assert_one(&problems, layout::RESULTS, "token_ids");
     let problems = after(true, |bundle| {
         let path = bundle.join("data/captures/subject-rust@f32/tiny.safetensors");
         fs::remove_file(&path).unwrap();
         fs::write(path, "not safetensors at all").unwrap();
+        forge_captures(bundle);
     });
     assert_one(&problems, "data/captures/subject-rust@f32/tiny.safetensors", "");
+}
+
+#[test]
+fn a_capture_must_be_of_whom_it_is_filed_under() {
+    let problems = after(true, |bundle| {
+        let path = bundle.join("data/captures/subject-rust@f32/tiny.safetensors");
+        capture::write(&path, &identity("torch", Precision::F32), &consumed_tokens(&[1, 2])).unwrap();
+        forge_captures(bundle);
+    });
+    assert_one(&problems, "data/captures/subject", "was left by torch@f32, expected is rust@f32");
+}
+
+#[test]
+fn names_and_tags_have_one_form() {
+    for (from, to) in [
+        ("External-Identifier: ", "External-Identifier: x"),
+        ("Bagging-Date: 2025", "Bagging-Date: 20x5"),
+        ("Bag-Software-Agent: ", "Contact-Name: ::error::\nBag-Software-Agent: "),
+        ("Payload-Oxum: ", "Payload-Oxum: 0"),
+    ] {
+        let problems = after(false, |bundle| {
+            edit(bundle, "bag-info.txt", from, to);
+            let files = files(bundle);
+            let tags = TAG_FILES.iter().map(|tag| (*tag, Digest::of(&files[*tag])));
+            fs::write(bundle.join(TAG_MANIFEST), manifest(tags)).unwrap();
+        });
+        assert_one(&problems, "bag-info.txt", "");
+    }
+    let problems = after(true, |bundle| fs::write(bundle.join("data/REPORT.md"), "").unwrap());
+    assert!(problems.iter().any(|problem| problem.contains("in case only")), "{problems:?}");
+}
+
+/// What a record claims costs nothing until it is there.
+#[test]
+fn a_record_that_calls_for_more_than_any_run_has_is_refused() {
+    for (from, to) in [
+        ("\"layers\":1,", "\"layers\":18446744073709551615,"),
+        ("\"layers\":1,", "\"layers\":1000000,"),
+        ("\"V\":8", "\"V\":9223372036854775807"),
+        ("\"H\":2", "\"H\":4294967296"),
+    ] {
+        after(true, |bundle| edit(bundle, layout::RESULTS, from, to));
+    }
+}
+
+#[test]
+fn uncommitted_changes_cannot_be_kept_quiet() {
+    let mut run = Run::new();
+    run.materials.git.as_mut().unwrap().dirty = true;
+    let verification = verify(&run.write()).unwrap();
+    assert!(verification.problems[0].message.contains("materials.json tells of such changes"));
+}
+
+#[test]
+fn a_replayed_bundle_is_stale() {
+    let run = Run::new();
+    let bundle = run.write();
+    let commit = &run.materials.git.as_ref().unwrap().commit;
+    let stale = |expected: &str| {
+        let demands = Demands { expected_commit: Some(expected), ..Demands::default() };
+        let verification = verify_as(&bundle, &demands).unwrap();
+        assert_eq!(verification.problems, []);
+        (verification.exit_code, verification.stale)
+    };
+    assert_eq!(stale(&commit[..12]), (4, vec![]));
+    let (code, why) = stale("fffffff");
+    assert_eq!(code, 3);
+    assert!(why[0].contains("expected is fffffff"), "{why:?}");
 }
 
 #[test]

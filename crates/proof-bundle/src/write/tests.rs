@@ -1,3 +1,5 @@
+mod killed;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -23,6 +25,7 @@ fn the_layout_is_that_of_the_design() {
         [
             "bag-info.txt",
             "bagit.txt",
+            "data/captures.json",
             "data/captures/subject-rust@f32/tiny.safetensors",
             "data/cases/tiny.json",
             "data/junit.xml",
@@ -30,6 +33,11 @@ fn the_layout_is_that_of_the_design() {
             "data/report.html",
             "data/report.md",
             "data/results.json",
+            "data/schema/assay.json",
+            "data/schema/captures.json",
+            "data/schema/case.json",
+            "data/schema/materials.json",
+            "data/schema/results.json",
             "manifest-sha256.txt",
             "tagmanifest-sha256.txt",
         ]

@@ -40,7 +40,7 @@ pub(super) struct Page {
     incidents: Vec<Titled>,
     reservations: Vec<String>,
     notes: Vec<String>,
-    statement: &'static str,
+    statement: String,
 }
 
 struct RepeatedView {
@@ -180,7 +180,7 @@ impl Page {
             incidents: results.incidents.iter().map(incident).collect(),
             reservations: results.reservations.iter().map(reservation).collect(),
             notes: results.notes.iter().map(|note| plain(note)).collect(),
-            statement: phrases::STATEMENT,
+            statement: phrases::statement(results),
         }
     }
 }

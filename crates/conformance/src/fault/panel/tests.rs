@@ -48,6 +48,7 @@ fn stage() -> Result<Stage> {
         threads: means.threads,
         time_limit: means.time_limit,
         faults: Extent::Fast,
+        keep: checkpoint_spec::Keep::Full,
         fresh: false,
         options: Vec::new(),
         model,
