@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
 pub use peers::PeerObservation;
 pub use quorum::QuorumObservation;
+pub(crate) use quorum::scaled_tolerance;
 pub use recorded::recorded;
 pub use ties::first_flips_are_ties;
 

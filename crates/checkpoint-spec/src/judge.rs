@@ -8,6 +8,7 @@ mod determinism;
 mod divergence;
 mod faults;
 mod finding;
+mod laws;
 mod quorum;
 mod stored;
 
@@ -21,8 +22,8 @@ use crate::assay::CaseAssay;
 use crate::judge::finding::Law;
 use crate::plan::{Traits, required};
 use crate::results::{
-    CaseSummary, Incident, Keep, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Repeated, Reservation,
-    Results, StatisticsRecord, Verdict,
+    CaseSummary, Incident, Keep, LawNumbers, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Repeated,
+    Reservation, Results, StatisticsRecord, Verdict,
 };
 use crate::spec::{Rule, SpecError};
 use crate::{Architecture, Measured, SpecSet};
@@ -48,6 +49,8 @@ pub struct RunFacts {
     pub selected: Vec<String>,
     /// The repeats that were made: the subject's, and those of f32 references.
     pub repeats: Vec<Repeated>,
+    /// What was measured of each law and implementation.
+    pub laws: Vec<LawNumbers>,
     /// What stopped an implementation.
     pub incidents: Vec<Incident>,
     /// Reservations known beforehand: a reference short of the quorum by choice, a dirty work tree.
@@ -81,7 +84,8 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
     let faults = faults::judge(specs, facts);
     let reservations = checkpoint::reservations(facts, &checkpoints, &peers, &faults);
     let determinism = determinism::judge(specs, facts)?;
-    let of_the_run = quorum.verdict.max(determinism.verdict).max(faults.verdict);
+    let laws = laws::judge(specs, facts)?;
+    let of_the_run = quorum.verdict.max(determinism.verdict).max(faults.verdict).max(laws.verdict);
     let verdict = overall(facts, of_the_run, checkpoints.iter().map(|c| c.verdict), &reservations);
     Ok(Results {
         schema: RESULTS_SCHEMA.to_owned(),
@@ -96,6 +100,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         quorum,
         checkpoints,
         determinism,
+        laws,
         incidents: facts.incidents.clone(),
         reservations,
         notes: facts.notes.clone(),

@@ -14,6 +14,7 @@ mod cases;
 mod checks;
 mod determinism;
 mod judge;
+mod laws;
 mod measured;
 mod plan;
 mod results;
@@ -33,10 +34,12 @@ pub use determinism::{
     repeat_digest, repeated_activations,
 };
 pub use judge::{FaultFacts, RunFacts, fault_case, judge, observe_fault};
+pub use laws::{LawBound, law_bound, law_cases, measure_law, refused_case};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
-    ActivationSpec, Applies, BudgetRule, Derivation, FalseAlarm, FaultJudge, FaultSpec, Golden, HalfRule,
-    Kind, Need, NonFinitePolicy, Requirement, Rule, Spec, SpecError, SpecSet, Steps,
+    ActivationSpec, Applies, Arithmetic, BudgetRule, Derivation, FalseAlarm, FaultJudge, FaultSpec, Golden,
+    HalfRule, Kind, LawId, LawSpec, Need, NonFinitePolicy, Requirement, Rule, Spec, SpecError, SpecSet,
+    Steps,
 };

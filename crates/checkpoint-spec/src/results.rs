@@ -2,6 +2,7 @@
 
 mod determinism;
 mod faults;
+mod laws;
 mod numbers;
 mod stored;
 
@@ -14,6 +15,7 @@ use tensor_compare::DType;
 
 pub use determinism::{Determinism, Difference, Repeat, Repeated};
 pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
+pub use laws::{LawNumbers, LawPlace, Laws};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
 pub use stored::{Keep, StoredTensors};
 
@@ -50,6 +52,8 @@ pub struct Results {
     pub peers: Vec<PeerFigure>,
     /// Whether the subject gives the same bits again.
     pub determinism: Determinism,
+    /// Whether subject and references keep the laws.
+    pub laws: Laws,
     /// What stopped an implementation, if anything did.
     pub incidents: Vec<Incident>,
     /// Reservations under which the run passes.
@@ -60,7 +64,7 @@ pub struct Results {
     pub options: Vec<String>,
     /// Whose tensors the proof bundle holds, and of which cases it has digests only.
     pub tensors: StoredTensors,
-    /// The worst verdict of quorum, determinism, fault panel and checkpoints.
+    /// The worst verdict of quorum, determinism, laws, faults and checkpoints.
     pub verdict: Verdict,
     /// The exit code that follows, before `--strict`.
     pub exit_code: u8,

@@ -1,6 +1,7 @@
 //! Spec files: one per checkpoint, read strictly.
 
 mod fault;
+mod law;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use tensor_compare::{Criterion, Tolerance};
 use crate::Check;
 
 pub use fault::{FaultJudge, FaultSpec, Need};
+pub use law::{Arithmetic, LawId, LawSpec};
 
 /// The specs of one family, in checkpoint order.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,9 @@ pub struct Spec {
     /// The bugs that must be refused here.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
+    /// What must hold between cases; in the last spec, for laws are of the whole.
+    #[serde(default, rename = "law", skip_serializing_if = "Vec::is_empty")]
+    pub laws: Vec<LawSpec>,
     /// The false-alarm probability of a whole run; in the first spec only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub false_alarm: Option<FalseAlarm>,
@@ -308,6 +313,11 @@ impl SpecSet {
     /// All faults in the order of the files, with the checkpoint that declares each.
     pub fn faults(&self) -> impl Iterator<Item = (&str, &FaultSpec)> {
         self.specs.iter().flat_map(|spec| spec.faults.iter().map(|fault| (spec.id.as_str(), fault)))
+    }
+
+    /// All laws in the order of the files.
+    pub fn laws(&self) -> impl Iterator<Item = &LawSpec> {
+        self.specs.iter().flat_map(|spec| &spec.laws)
     }
 }
 

@@ -3,6 +3,7 @@
 mod captures;
 mod digest;
 mod facts;
+mod laws;
 mod repeats;
 mod schedule;
 
@@ -91,7 +92,8 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     }
     part.finish("compared");
     let repeats = repeats::repeats(request, means, progress, work.path(), &specs, &mut produced)?;
-    let mut facts = RunFacts { repeats, ..facts(request, means, &produced)? };
+    let laws = laws::laws(request, means, progress, work.path(), &specs, &mut produced)?;
+    let mut facts = RunFacts { repeats, laws, ..facts(request, means, &produced)? };
     facts.faults = fault::examine(request, means, progress, &produced, (&specs, confidence), &facts)?;
     let results = judge(&specs, &facts, &assays)?;
     Ok(Outcome { results, assays, captures: produced.paths(), work })

@@ -129,6 +129,7 @@ fn results(case: &Case, capture: &Capture, keep: Keep) -> (Results, Vec<CaseAssa
         cases: vec![(case.clone(), "the smallest of all".to_owned())],
         subject_weights: false,
         selected: vec![],
+        laws: vec![],
         repeats: vec![repeated(&specs, &architecture, traits, case, capture)],
         incidents: vec![],
         reservations: vec![],

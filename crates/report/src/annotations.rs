@@ -3,7 +3,7 @@
 use checkpoint_spec::{CheckpointResult, Results, Verdict};
 
 use crate::text::lines;
-use crate::{command, phrases, repeats, summary, words};
+use crate::{command, laws, phrases, repeats, summary, words};
 
 /// Requirements named per checkpoint.
 const FEW: usize = 5;
@@ -60,6 +60,11 @@ fn rest(commands: &mut String, results: &Results) {
     }
     if !results.tensors.digest_only.is_empty() {
         command(commands, "warning", "Digest-only", &phrases::statement(results));
+    }
+    if results.laws.verdict != Verdict::Pass {
+        let message: Vec<String> =
+            std::iter::once(laws::line(results)).chain(laws::findings(results)).take(FEW + 1).collect();
+        command(commands, "error", "Laws", &message.join("\n"));
     }
     for incident in &results.incidents {
         let message: Vec<&str> = incident.message.trim_end().lines().collect();

@@ -6,9 +6,9 @@ use capture::{DType, Identity, Precision, Shape};
 use checkpoint_spec::{
     Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Determinism,
     Difference, Divergence, ElementRecord, Extent, FaultObservation, FaultPanel, FaultResult, FaultWord,
-    Finding, Incident, Killer, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum, RESULTS_SCHEMA,
-    Reason, Repeat, Repeated, RequirementResult, Reservation, Results, StatisticsRecord, StoredTensors,
-    SystematicRecord, Verdict,
+    Finding, Incident, Killer, LawBound, LawId, LawNumbers, LawPlace, Laws, Measured, Mode, NotApplicable,
+    Outcome, PeerFigure, Quorum, RESULTS_SCHEMA, Reason, Repeat, Repeated, RequirementResult, Reservation,
+    Results, StatisticsRecord, StoredTensors, SystematicRecord, Verdict,
 };
 use tensor_compare::{NonFinite, Statistics};
 
@@ -302,6 +302,44 @@ pub(crate) fn not_deterministic() -> Results {
     Results { determinism: determinism(Some(difference)), verdict: Verdict::Fail, exit_code: 1, ..passing() }
 }
 
+/// One law, kept or broken by the subject.
+fn laws(first: Option<LawPlace>) -> Laws {
+    let finding = first.as_ref().map(|place| Finding {
+        case: place.case.clone(),
+        tensor: place.tensor.clone(),
+        reason: Reason::Invariant,
+        message: format!("rust@f32 breaks the law `causality`, position 2: {}", place.message),
+    });
+    let verdict = if first.is_some() { Verdict::Fail } else { Verdict::Pass };
+    let numbers = |implementation: &str, first: Option<LawPlace>, verdict| LawNumbers {
+        law: LawId::Causality,
+        implementation: implementation.to_owned(),
+        bound: LawBound::Bits,
+        compared: 120,
+        required: 120,
+        violations: u64::from(first.is_some()),
+        max_abs: Measured(if first.is_some() { 0.25 } else { 0.0 }),
+        worst: first.clone(),
+        first,
+        refusal: None,
+        problem: None,
+        verdict,
+    };
+    let numbers = vec![numbers("rust@f32", first, verdict), numbers("torch@f64", None, Verdict::Pass)];
+    Laws { verdict, findings: finding.into_iter().collect(), numbers }
+}
+
+/// A run whose subject lets a later token change an earlier position.
+pub(crate) fn acausal() -> Results {
+    let place = LawPlace {
+        case: "law-changed-3".to_owned(),
+        tensor: "step0/h.1.attn.scores".to_owned(),
+        position: Some(2),
+        message: "0.5 found, 0.25 expected".to_owned(),
+    };
+    Results { laws: laws(Some(place)), verdict: Verdict::Fail, exit_code: 1, ..passing() }
+}
+
 /// A run in which all is well.
 pub(crate) fn passing() -> Results {
     let mut end = checkpoint(
@@ -362,6 +400,7 @@ pub(crate) fn passing() -> Results {
             end,
         ],
         determinism: determinism(None),
+        laws: laws(None),
         first_divergence: None,
         peers: vec![
             peer("02", "rust@f32", 1.1e-6, 2e-7, 0.21),

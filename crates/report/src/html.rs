@@ -70,6 +70,13 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_law_is_named() {
+        let page = html(&fixtures::acausal()).unwrap();
+        assert!(page.contains("Laws broken") && page.contains("position 2"), "{page}");
+        assert!(!html(&fixtures::passing()).unwrap().contains("Laws broken"));
+    }
+
+    #[test]
     fn the_growth_of_the_error_is_drawn() {
         let page = html(&fixtures::growing()).unwrap();
         let plot = page.split("<svg").nth(1).unwrap().split("</svg>").next().unwrap();

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use checkpoint_spec::{
     BudgetRecord, CheckpointResult, Comparison, Determinism, ElementRecord, FaultPanel, FaultResult, Finding,
-    Incident, Measured, Outcome, PeerFigure, Quorum, Repeated, RequirementResult, Results, StatisticsRecord,
-    SystematicRecord,
+    Incident, LawNumbers, LawPlace, Laws, Measured, Outcome, PeerFigure, Quorum, Repeated, RequirementResult,
+    Results, StatisticsRecord, SystematicRecord,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ pub fn json(results: &Results, bundle: Option<&Path>, strict: bool) -> Value {
         "quorum": quorum(&results.quorum),
         "faults": faults(&results.faults),
         "determinism": determinism(&results.determinism),
+        "laws": laws(&results.laws),
         "first_divergence": first_divergence(results),
         "checkpoints": results.checkpoints.iter().map(checkpoint).collect::<Vec<_>>(),
         "peers": results.peers.iter().map(peer).collect::<Vec<_>>(),
@@ -292,6 +293,38 @@ fn determinism(found: &Determinism) -> Value {
     })
 }
 
+fn laws(found: &Laws) -> Value {
+    let place = |place: &LawPlace| {
+        json!({
+            "case": text(&place.case),
+            "tensor": text(&place.tensor),
+            "position": place.position,
+            "message": text(&place.message),
+        })
+    };
+    let held = |numbers: &LawNumbers| {
+        json!({
+            "law": numbers.law,
+            "implementation": text(&numbers.implementation),
+            "bound": numbers.bound,
+            "compared": numbers.compared,
+            "required": numbers.required,
+            "violations": numbers.violations,
+            "max_abs": number(numbers.max_abs),
+            "worst": numbers.worst.as_ref().map(place),
+            "first": numbers.first.as_ref().map(place),
+            "refusal": numbers.refusal.as_deref().map(text),
+            "problem": numbers.problem.as_deref().map(text),
+            "verdict": words::verdict(numbers.verdict),
+        })
+    };
+    json!({
+        "verdict": words::verdict(found.verdict),
+        "findings": found.findings.iter().map(finding).collect::<Vec<_>>(),
+        "numbers": found.numbers.iter().map(held).collect::<Vec<_>>(),
+    })
+}
+
 fn peer(peer: &PeerFigure) -> Value {
     json!({
         "checkpoint": text(&peer.checkpoint),
@@ -414,9 +447,12 @@ mod tests {
     #[test]
     fn every_field_is_documented() {
         let mut found = std::collections::BTreeSet::new();
-        for results in
-            [fixtures::failing_on_values(), fixtures::failing_on_systematic(), fixtures::incomplete()]
-        {
+        for results in [
+            fixtures::failing_on_values(),
+            fixtures::failing_on_systematic(),
+            fixtures::incomplete(),
+            fixtures::acausal(),
+        ] {
             keys(&json(&results, None, false), &mut found);
         }
         let documentation = include_str!("../README.md");

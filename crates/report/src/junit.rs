@@ -1,18 +1,20 @@
 //! The report as JUnit XML, for CI systems. Times are left out, so that the same record gives the same bytes.
 
-use checkpoint_spec::{CheckpointResult, ComparisonVerdict, FaultPanel, FaultWord, Mode, Results, Verdict};
+use checkpoint_spec::{
+    CheckpointResult, ComparisonVerdict, FaultPanel, FaultWord, Laws, Mode, Results, Verdict,
+};
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use crate::summary::{self, Group, Standing};
 use crate::text::{lines, plain};
-use crate::{faults, phrases, repeats, words};
+use crate::{faults, laws, phrases, repeats, words};
 
 /// Departures and findings listed per test case.
 const FEW: usize = 10;
 
 /// Renders a run as JUnit XML. One suite per checkpoint, with a test case per case and kind of activation, per
 /// requirement and for the checkpoint's verdict, so that a suite is green only where the verdict is. The suite `run`
-/// holds quorum, determinism, incidents and the overall verdict.
+/// holds quorum, determinism, laws, incidents and the overall verdict.
 pub fn junit(results: &Results) -> Result<String, SerializeError> {
     let mut report = Report::new("trialplate");
     let mut run = TestSuite::new("run");
@@ -24,6 +26,7 @@ pub fn junit(results: &Results) -> Result<String, SerializeError> {
     let difference = &results.determinism.finding;
     determinism.extend(difference.iter().map(|finding| format!("; {}", plain(&finding.message))));
     run.add_test_case(of_verdict("determinism", "run", results.determinism.verdict, &determinism));
+    run.add_test_case(of_verdict("laws", "run", results.laws.verdict, &laws::line(results)));
     for incident in &results.incidents {
         let status = status(ComparisonVerdict::Error, &phrases::incident(incident), &incident.message);
         run.add_test_case(case(&plain(&phrases::incident(incident)), "run", status));
@@ -33,6 +36,7 @@ pub fn junit(results: &Results) -> Result<String, SerializeError> {
     report.add_test_suite(run);
     report.add_test_suites(results.checkpoints.iter().map(suite));
     report.add_test_suite(panel(&results.faults));
+    report.add_test_suite(kept(&results.laws));
     report.to_string()
 }
 
@@ -80,6 +84,22 @@ fn panel(panel: &FaultPanel) -> TestSuite {
             _ => status(ComparisonVerdict::Fail, &faults::departure(fault), ""),
         };
         suite.add_test_case(case(&plain(&format!("{}: {}", fault.id, fault.what)), "faults", status));
+    }
+    suite
+}
+
+/// A test case for every law and implementation.
+fn kept(found: &Laws) -> TestSuite {
+    let mut suite = TestSuite::new("laws");
+    for numbers in &found.numbers {
+        let [law, implementation, bound, parts, _, place, _] = laws::row(numbers);
+        let message = format!("{parts} parts compared, {bound}; {place}");
+        suite.add_test_case(of_verdict(
+            &format!("{implementation}: {law}"),
+            "laws",
+            numbers.verdict,
+            &message,
+        ));
     }
     suite
 }
@@ -134,6 +154,13 @@ fn skipped(message: &str) -> TestCaseStatus {
 mod tests {
     use super::*;
     use crate::fixtures;
+
+    #[test]
+    fn a_broken_law_is_a_failure() {
+        let xml = junit(&fixtures::acausal()).unwrap();
+        assert!(xml.contains("rust@f32: causality") && xml.contains("position 2"), "{xml}");
+        assert!(xml.contains("<failure"), "{xml}");
+    }
 
     #[test]
     fn a_pass_has_no_failure_and_no_time() {

@@ -15,6 +15,7 @@ mod fixtures;
 mod html;
 mod json;
 mod junit;
+mod laws;
 mod markdown;
 mod peers;
 mod phrases;

@@ -5,7 +5,7 @@ use checkpoint_spec::{Comparison, Divergence, Outcome, Results};
 use crate::bounds::worst_elements;
 use crate::peers::{BUDGETS, Peers, of_subject, share};
 use crate::text::{lines, plain};
-use crate::{command, faults, figures, phrases, repeats, summary, words};
+use crate::{command, faults, figures, laws, phrases, repeats, summary, words};
 
 /// Departures and findings shown per checkpoint.
 const FEW: usize = 10;
@@ -23,6 +23,7 @@ pub fn markdown(results: &Results) -> String {
     budgets(&mut page, results);
     peers(&mut page, results);
     determinism(&mut page, results);
+    lawful(&mut page, results);
     remarks(&mut page, results);
     page += &format!("\n---\n\n{}\n", phrases::statement(results));
     page
@@ -52,6 +53,24 @@ fn header(page: &mut String, results: &Results) {
     entry("Determinism", &repeats::line(results));
     if let Some(finding) = &results.determinism.finding {
         entry("Difference", &format!("{} {}: {}", finding.case, finding.tensor, finding.message));
+    }
+    entry("Laws", &laws::line(results));
+    for finding in laws::findings(results).take(FEW) {
+        entry("Breach", &finding);
+    }
+}
+
+fn lawful(page: &mut String, results: &Results) {
+    let numbers = &results.laws.numbers;
+    if numbers.is_empty() {
+        return;
+    }
+    *page += &format!("\n## Laws\n\n{}\n\n", laws::ABOUT);
+    *page += "| law | implementation | bound | parts | worst error | where | verdict |\n|---|---|---|---:|---:|---|---|\n";
+    for found in numbers {
+        let [law, implementation, bound, parts, error, place, verdict] = laws::row(found);
+        let [law, implementation, place] = [law, implementation, place].map(|text| cell(&text));
+        row(page, &[law, implementation, bound, parts, error, place, format!("**{verdict}**")]);
     }
 }
 
@@ -286,6 +305,17 @@ mod tests {
         for part in [
             "- Determinism: `fail: not the same bits, first in paragraph step0/h.1.mlp.act",
             "- Difference: `paragraph",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+    }
+
+    #[test]
+    fn a_broken_law_is_named_with_activation_and_position() {
+        let page = markdown(&fixtures::acausal());
+        for part in [
+            "- Laws: `fail: 1 laws, 2 implementations, 240 of 240 parts compared; 1 do not pass`",
+            "- Breach: ``law-changed-3 step0/h.1.attn.scores: rust@f32 breaks the law `causality`, position 2",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }

@@ -9,7 +9,7 @@ use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, FaultResu
 use crate::summary;
 use crate::table::{self, Cell};
 use crate::text::{lines, plain, wrap};
-use crate::{Presentation, command, faults, figures, phrases, repeats, words};
+use crate::{Presentation, command, faults, figures, laws, phrases, repeats, words};
 
 /// Departures and findings shown per checkpoint, unless more is asked for.
 const FEW: usize = 3;
@@ -104,6 +104,10 @@ fn header(page: &mut Page<'_>, results: &Results) {
     page.entry("determinism", colour(results.determinism.verdict), &repeats::line(results));
     if let Some(finding) = &results.determinism.finding {
         page.entry("", RED, &plain(&format!("{} {}: {}", finding.case, finding.tensor, finding.message)));
+    }
+    page.entry("laws", colour(results.laws.verdict), &laws::line(results));
+    for finding in laws::findings(results).take(page.few()) {
+        page.entry("", RED, &finding);
     }
     if page.presentation.verbose {
         repeats_of_references(page, results);

@@ -71,7 +71,8 @@ fn agreement(actual: &Tensor, expected: &Tensor) -> Outcome {
     }
 }
 
-fn scaled_tolerance(expected: &Tensor) -> Criterion {
+/// What two computations at f64 may be apart.
+pub(crate) fn scaled_tolerance(expected: &Tensor) -> Criterion {
     let finite = expected.view().to_f64_lossy().into_iter().filter(|value| value.is_finite());
     let largest = finite.map(f64::abs).fold(0.0, f64::max);
     // The product of two finite numbers, one below 1, is finite: the tolerance is always valid.

@@ -2,6 +2,7 @@
 
 mod activation;
 mod fault;
+mod law;
 mod requirement;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,8 @@ impl SpecSet {
         for spec in &self.specs {
             self.validate_spec(spec).map_err(|problem| inconsistent(spec, problem))?;
         }
+        law::validate_all(self)
+            .map_err(|problem| SpecError::Inconsistent { file: self.family.clone(), problem })?;
         execution_order(self, TRIAL_LAYERS, |_| true).map(|_| ())
     }
 

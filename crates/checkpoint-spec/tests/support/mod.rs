@@ -1,5 +1,6 @@
 //! A whole run in memory: one subject and two references, each chained and isolated, and what the law makes of them.
 
+pub(crate) mod laws;
 pub(crate) mod model;
 pub(crate) mod repeats;
 
@@ -151,6 +152,7 @@ impl Scene {
             subject_weights: false,
             selected: Vec::new(),
             repeats: Vec::new(),
+            laws: laws::KEPT.clone(),
             incidents: Vec::new(),
             reservations: Vec::new(),
             not_applicable: Vec::new(),

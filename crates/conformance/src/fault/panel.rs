@@ -246,6 +246,7 @@ fn carrier_facts(carrier: &Carrier<'_>, setting: &Setting<'_>, facts: &RunFacts)
         traits: setting.traits,
         cases: vec![(carrier.case.clone(), String::new())],
         repeats: Vec::new(),
+        laws: Vec::new(),
         subject_weights: false,
         selected: Vec::new(),
         incidents: Vec::new(),

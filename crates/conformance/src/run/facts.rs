@@ -74,6 +74,7 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         subject_weights: request.subject_model.is_some(),
         selected: request.selected.clone(),
         repeats: Vec::new(),
+        laws: Vec::new(),
         incidents: incidents(produced),
         reservations,
         not_applicable,

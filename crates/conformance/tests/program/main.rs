@@ -6,6 +6,7 @@
 mod arguments;
 mod bundles;
 mod hub;
+mod laws;
 mod models;
 mod repeats;
 mod scene;

@@ -76,7 +76,7 @@ fn a_disk_too_full_for_a_bundle() {
     assert!(largest("results.json") > blocks * 1024);
     fs::remove_dir_all(&bundles).unwrap();
     let told = with_full_disk(&scene, blocks, &arguments);
-    told.assert_error(70, &["results.json", "File too large"]);
+    told.assert_error(70, &["data/", "File too large"]);
     scene.assert_nothing_left();
 }
 

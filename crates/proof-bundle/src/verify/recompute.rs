@@ -151,6 +151,7 @@ fn facts(records: &Records) -> RunFacts {
         subject_weights: records.materials.subject_weights.is_some(),
         selected: results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
         repeats: results.determinism.implementations.clone(),
+        laws: results.laws.numbers.clone(),
         incidents: results.incidents.clone(),
         reservations: results.reservations.iter().filter(of_the_run).cloned().collect(),
         not_applicable: not_applicable.collect(),

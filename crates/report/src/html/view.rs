@@ -9,7 +9,7 @@ use crate::bounds::worst_elements;
 use crate::peers::{self, share};
 use crate::summary::{self, Divergent, Group, Standing};
 use crate::text::{lines, plain};
-use crate::{command, faults, figures, phrases, repeats, words};
+use crate::{command, faults, figures, laws, phrases, repeats, words};
 
 /// Departures listed per checkpoint; the record has all of them.
 const DEPARTURES: usize = 20;
@@ -36,6 +36,9 @@ pub(super) struct Page {
     repeats_about: &'static str,
     repeated: Vec<RepeatedView>,
     difference: Option<String>,
+    laws_about: &'static str,
+    laws: Vec<[String; 7]>,
+    breaches: Vec<String>,
     disagreement: Option<String>,
     incidents: Vec<Titled>,
     reservations: Vec<String>,
@@ -176,6 +179,9 @@ impl Page {
             repeats_about: repeats::ABOUT,
             repeated: results.determinism.implementations.iter().map(RepeatedView::new).collect(),
             difference: results.determinism.finding.as_ref().map(finding),
+            laws_about: laws::ABOUT,
+            laws: results.laws.numbers.iter().map(laws::row).collect(),
+            breaches: laws::findings(results).collect(),
             disagreement: results.quorum.disagreement.as_ref().map(finding),
             incidents: results.incidents.iter().map(incident).collect(),
             reservations: results.reservations.iter().map(reservation).collect(),
@@ -219,6 +225,7 @@ fn cards(results: &Results) -> Vec<Card> {
             words::verdict(results.determinism.verdict).to_owned(),
             "the same bits when asked again".to_owned(),
         ),
+        card("laws", words::verdict(results.laws.verdict).to_owned(), "kept between cases".to_owned()),
         card("ties", figures::count(totals.ties), "argmax flips within the budget".to_owned()),
         card("exit code", results.exit_code.to_string(), String::new()),
     ]

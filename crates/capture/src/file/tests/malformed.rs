@@ -311,7 +311,7 @@ fn fields_of_metadata() {
             "unknown field `gpu`",
         ),
         ("a name twice", change(r#"{\"name"#, r#"{\"name\":\"x\",\"name"#), "duplicate field `name`"),
-        ("another precision", change("f32", "f16"), "unknown variant `f16`"),
+        ("another precision", change("f32", "f8"), "unknown variant `f8`"),
         ("a precision in capitals", change("f32", "F32"), "unknown variant `F32`"),
         ("an unknown tensor listed", change("[]", r#"[\"b\"]"#), "`b` is in `not_contiguous`"),
         ("a tensor listed twice", change("[]", r#"[\"a\",\"a\"]"#), r#""a" comes twice in `not_contiguous`"#),
