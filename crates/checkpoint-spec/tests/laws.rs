@@ -346,7 +346,7 @@ fn no_tie_is_granted_on_no_evidence_or_by_the_subject_itself() {
 #[test]
 fn a_reference_is_no_judge_of_itself() {
     let mut scene = Scene::correct();
-    scene.facts.subject.name = "first".to_owned();
+    generation::name_subject(&mut scene, "first");
     scene.evidence[0].subject = scene.evidence[0].references[0].f32.clone();
     // HF's cache grows, so it has no buffer to look at: nor has the reference, which is the same.
     scene.facts.traits = Traits { preallocated_cache: false, ..scene.facts.traits };

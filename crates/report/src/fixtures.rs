@@ -1,16 +1,19 @@
 //! Hand-made records for tests. Their numbers are of no model.
 
+mod of_the_run;
+
 use std::collections::BTreeMap;
 
 use capture::{DType, Identity, Precision, Shape};
 use checkpoint_spec::{
-    Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Determinism,
-    Difference, Divergence, ElementRecord, Extent, FaultObservation, FaultPanel, FaultResult, FaultWord,
-    Finding, Incident, Killer, LawBound, LawId, LawNumbers, LawPlace, Laws, Measured, Mode, NotApplicable,
-    Outcome, PeerFigure, Quorum, RESULTS_SCHEMA, Reason, Repeat, Repeated, RequirementResult, Reservation,
-    Results, StatisticsRecord, StoredTensors, SystematicRecord, Verdict,
+    Architecture, BudgetRecord, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Divergence,
+    ElementRecord, Finding, Incident, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum,
+    RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, StatisticsRecord, StoredTensors,
+    SystematicRecord, Verdict,
 };
 use tensor_compare::{NonFinite, Statistics};
+
+pub(crate) use of_the_run::{acausal, determinism, laws, not_deterministic, panel};
 
 pub(crate) fn identity(name: &str) -> Identity {
     Identity {
@@ -46,56 +49,6 @@ fn statistics(used: f64) -> StatisticsRecord {
         }],
         ties: 0,
         budget: None,
-    }
-}
-
-/// A panel of one fault that was killed and one that changes nothing.
-pub(crate) fn panel() -> FaultPanel {
-    let killer = Killer {
-        by: "06".to_owned(),
-        reason: Reason::Ceiling,
-        tensor: Some("step0/h.0.mlp.act".to_owned()),
-        mode: Some(Mode::Replay),
-        margin: Some(Measured(4.75)),
-        message: "24 of 1024 elements out of bounds".to_owned(),
-    };
-    let killed = FaultResult {
-        id: "gelu-erf".to_owned(),
-        checkpoint: "06".to_owned(),
-        what: "GELU by erf in place of tanh".to_owned(),
-        by: "06".to_owned(),
-        reasons: vec![Reason::Ceiling, Reason::Budget],
-        word: FaultWord::Killed,
-        note: None,
-        observation: Some(FaultObservation {
-            id: "gelu-erf".to_owned(),
-            changed: true,
-            killer: Some(killer),
-            refusals: BTreeMap::from([("06".to_owned(), Verdict::Fail), ("07".to_owned(), Verdict::Blocked)]),
-            verdict: Verdict::Fail,
-        }),
-    };
-    let equivalent = FaultResult {
-        id: "argmax-last-of-equals".to_owned(),
-        checkpoint: "10".to_owned(),
-        what: "of equal logits the last is taken".to_owned(),
-        by: "10".to_owned(),
-        reasons: vec![Reason::Exact],
-        word: FaultWord::Equivalent,
-        note: Some("no two logits are equal".to_owned()),
-        observation: None,
-    };
-    FaultPanel {
-        extent: Extent::All,
-        case: Some("batch-decode".to_owned()),
-        declared: 2,
-        required: 1,
-        killed: 1,
-        equivalent: 1,
-        not_exercised: 0,
-        problem: None,
-        verdict: Verdict::Pass,
-        faults: vec![killed, equivalent],
     }
 }
 
@@ -262,82 +215,6 @@ fn architecture() -> Architecture {
         sizes: [("C", 256), ("D", 128), ("H", 4), ("V", 1024)].map(|(s, n)| (s.to_owned(), n)).into(),
         constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
     }
-}
-
-/// Five repeats of two cases, which agree but for this.
-pub(crate) fn determinism(first_difference: Option<Difference>) -> Determinism {
-    let repeat = |(process, threads)| Repeat { process, threads, sha256: "5a".repeat(32) };
-    let repeated = |implementation: &str, cases: &[&str]| Repeated {
-        implementation: implementation.to_owned(),
-        cases: cases.iter().map(|&case| case.to_owned()).collect(),
-        repeats: [(0, 2), (1, 2), (1, 2), (1, 2), (2, 1)].map(repeat).to_vec(),
-        compared: 321,
-        required: 321,
-        first_difference: None,
-    };
-    let mut subject = repeated("rust@f32", &["paragraph", "batch-decode"]);
-    let finding = first_difference.as_ref().map(|difference| Finding {
-        case: difference.case.clone(),
-        tensor: format!("step0/{}", difference.activation),
-        reason: Reason::Determinism,
-        message: "not the same bits in repeat 0 and repeat 4".to_owned(),
-    });
-    if first_difference.is_some() {
-        subject.repeats[4].sha256 = "a5".repeat(32);
-    }
-    subject.first_difference = first_difference;
-    let verdict = if finding.is_some() { Verdict::Fail } else { Verdict::Pass };
-    let implementations = vec![subject, repeated("torch@f32", &["paragraph"])];
-    Determinism { verdict, finding, implementations }
-}
-
-/// A run whose subject gives other bits on one thread.
-pub(crate) fn not_deterministic() -> Results {
-    let difference = Difference {
-        case: "paragraph".to_owned(),
-        step: Some(0),
-        activation: "h.1.mlp.act".to_owned(),
-        between: [0, 4],
-    };
-    Results { determinism: determinism(Some(difference)), verdict: Verdict::Fail, exit_code: 1, ..passing() }
-}
-
-/// One law, kept or broken by the subject.
-fn laws(first: Option<LawPlace>) -> Laws {
-    let finding = first.as_ref().map(|place| Finding {
-        case: place.case.clone(),
-        tensor: place.tensor.clone(),
-        reason: Reason::Invariant,
-        message: format!("rust@f32 breaks the law `causality`, position 2: {}", place.message),
-    });
-    let verdict = if first.is_some() { Verdict::Fail } else { Verdict::Pass };
-    let numbers = |implementation: &str, first: Option<LawPlace>, verdict| LawNumbers {
-        law: LawId::Causality,
-        implementation: implementation.to_owned(),
-        bound: LawBound::Bits,
-        compared: 120,
-        required: 120,
-        violations: u64::from(first.is_some()),
-        max_abs: Measured(if first.is_some() { 0.25 } else { 0.0 }),
-        worst: first.clone(),
-        first,
-        refusal: None,
-        problem: None,
-        verdict,
-    };
-    let numbers = vec![numbers("rust@f32", first, verdict), numbers("torch@f64", None, Verdict::Pass)];
-    Laws { verdict, findings: finding.into_iter().collect(), numbers }
-}
-
-/// A run whose subject lets a later token change an earlier position.
-pub(crate) fn acausal() -> Results {
-    let place = LawPlace {
-        case: "law-changed-3".to_owned(),
-        tensor: "step0/h.1.attn.scores".to_owned(),
-        position: Some(2),
-        message: "0.5 found, 0.25 expected".to_owned(),
-    };
-    Results { laws: laws(Some(place)), verdict: Verdict::Fail, exit_code: 1, ..passing() }
 }
 
 /// A run in which all is well.

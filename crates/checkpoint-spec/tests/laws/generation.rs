@@ -57,3 +57,12 @@ fn what_cannot_be_read_is_no_tie() {
     scene.oracle(0).lose("generated.logits");
     assert!(!may_be_asked_again(&scene));
 }
+
+/// The subject under another name, with its laws.
+pub(super) fn name_subject(scene: &mut Scene, name: &str) {
+    let before = scene.facts.subject.to_string();
+    scene.facts.subject.name = name.to_owned();
+    let after = scene.facts.subject.to_string();
+    let its_own = scene.facts.laws.iter_mut().filter(|numbers| numbers.implementation == before);
+    its_own.for_each(|numbers| numbers.implementation.clone_from(&after));
+}
