@@ -3,7 +3,7 @@
 use crate::scene::Scene;
 
 /// Arguments of `checkpoint`, and what the error must say.
-const UNUSABLE: [(&[&str], &[&str]); 19] = [
+const UNUSABLE: [(&[&str], &[&str]); 20] = [
     (&["99"], &["no checkpoint `99`", "03 kv-cache"]),
     (&["all", "03"], &["no checkpoint `all`", "there are: all,"]),
     (&["show"], &["`show` needs a checkpoint"]),
