@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::Architecture;
 use crate::results::Reason;
 
+/// Elements of a stream from which on a scale of 33 roundings stands out on every model that was tried.
+const MANY_ELEMENTS: usize = 512;
+
 /// A deliberate bug. It is put into a correct implementation from outside, and the gate must refuse what comes out, at
 /// the checkpoint whose spec declares it and for the reason declared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +65,8 @@ pub enum Need {
     Room,
     /// A head dimension that is no power of four, so that 1/√Dh is rounded.
     RoundedScale,
+    /// Enough elements, `B · T · D`, for an error of a few roundings to be told from rounding.
+    ManyElements,
 }
 
 impl FaultSpec {
@@ -89,7 +94,7 @@ impl FaultJudge {
 
 impl Need {
     /// Every need.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Layers,
         Self::Heads,
         Self::Batch,
@@ -98,6 +103,7 @@ impl Need {
         Self::Generation,
         Self::Room,
         Self::RoundedScale,
+        Self::ManyElements,
     ];
 
     /// Whether architecture and case have it.
@@ -111,6 +117,10 @@ impl Need {
             Self::Decode => case.schedule.len() > 1,
             Self::Generation => case.generate > 0,
             Self::Room => case.tokens() < size("C"),
+            Self::ManyElements => {
+                let elements = case.batch().saturating_mul(case.tokens()).saturating_mul(size("D"));
+                elements >= MANY_ELEMENTS
+            }
             Self::RoundedScale => {
                 let head_dim = size("Dh");
                 !(head_dim.is_power_of_two() && head_dim.trailing_zeros() % 2 == 0)
@@ -128,6 +138,7 @@ impl Need {
             Self::Decode => "a second step",
             Self::Generation => "generated tokens",
             Self::Room => "unused cache slots",
+            Self::ManyElements => "enough elements to tell a few roundings from rounding",
             Self::RoundedScale => "a head dimension that is no power of four",
         }
     }

@@ -15,7 +15,7 @@ fn case(rows: &[&[i64]], schedule: &[usize], generate: usize) -> Case {
 }
 
 fn architecture(layers: usize) -> Architecture {
-    let sizes = [("B", 1), ("C", 8), ("H", 2), ("Dh", 8)];
+    let sizes = [("B", 1), ("C", 8), ("D", 128), ("H", 2), ("Dh", 8)];
     Architecture {
         family: "gpt2".to_owned(),
         layers,
@@ -103,6 +103,9 @@ fn needs_are_met_by_architecture_and_case_alone() {
     }
     let full = case(&[&[1; 8]], &[8], 0);
     assert!(!Need::Room.is_met(&architecture(2), &full));
+    let mut narrow = architecture(2);
+    narrow.sizes.insert("D".to_owned(), 16);
+    assert!(!Need::ManyElements.is_met(&narrow, &rich));
     let mut exact = architecture(2);
     exact.sizes.insert("Dh".to_owned(), 16);
     assert!(!Need::RoundedScale.is_met(&exact, &rich));
