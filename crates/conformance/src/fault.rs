@@ -9,13 +9,15 @@ mod chain;
 mod evidence;
 mod look;
 mod panel;
+mod peers;
 
 use anyhow::Result;
 use capture::Tensor;
 use gpt2::Gpt2;
 
 pub(crate) use catalogue::arithmetic;
-pub use panel::{examine, unbound};
+pub use panel::{Ground, examine, unbound};
+pub use peers::{PEERS, PeerRow, PeerTable, against_peers};
 
 use carrier::Carrier;
 use evidence::Evidence;

@@ -25,7 +25,7 @@ pub(crate) use facts::facts;
 pub(crate) use schedule::{generated, produce};
 
 use crate::cases::PlannedCase;
-use crate::fault;
+use crate::fault::{self, Ground};
 use crate::implementation::{ImplementationName, Means, traits};
 use crate::model::Model;
 use crate::progress::Progress;
@@ -94,7 +94,8 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let repeats = repeats::repeats(request, means, progress, work.path(), &specs, &mut produced)?;
     let laws = laws::laws(request, means, progress, work.path(), &specs, &mut produced)?;
     let mut facts = RunFacts { repeats, laws, ..facts(request, means, &produced)? };
-    facts.faults = fault::examine(request, means, progress, &produced, (&specs, confidence), &facts)?;
+    let ground = Ground { request, means, produced: &produced, specs: &specs, confidence, facts: &facts };
+    facts.faults = fault::examine(ground, progress)?;
     let results = judge(&specs, &facts, &assays)?;
     Ok(Outcome { results, assays, captures: produced.paths(), work })
 }

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod arithmetic;
+mod corpus;
 mod faults;
 mod ground;
 mod markdown;
@@ -23,6 +24,7 @@ use gpt2::Gpt2;
 use serde::Serialize;
 
 use crate::cases;
+use crate::fault::PeerTable;
 use crate::implementation::Means;
 use crate::model::ModelSource;
 use crate::progress::Progress;
@@ -30,6 +32,7 @@ use crate::progress::Progress;
 pub use alarms::Alarms;
 pub use markdown::markdown;
 pub use rules::Rule;
+pub(crate) use rules::all_close;
 
 /// Version of the JSON form.
 const SCHEMA: &str = "trialplate/detection/1";
@@ -56,6 +59,8 @@ pub struct Report {
     pub models: Vec<Detection>,
     /// How often correct code is accused.
     pub alarms: Alarms,
+    /// Who sees which declared fault, on the bundled model.
+    pub faults: PeerTable,
 }
 
 /// What is seen on one model.
@@ -91,7 +96,8 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Repo
             .iter()
             .map(|source| detect(&specs, source, work.path(), means, progress))
             .collect::<Result<_>>()?;
-        Ok(Report { schema: SCHEMA, rules: Rule::ALL, models, alarms })
+        let faults = corpus::table(&specs, means, progress, work.path())?;
+        Ok(Report { schema: SCHEMA, rules: Rule::ALL, models, alarms, faults })
     })
 }
 

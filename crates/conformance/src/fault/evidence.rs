@@ -42,6 +42,16 @@ impl<'a> Evidence<'a> {
         self.references().last().context("a run has references")
     }
 
+    /// The references as they were.
+    pub(super) fn bases(&self) -> &'a [ReferenceCaptures<'a>] {
+        self.references
+    }
+
+    /// Whether answers of a reference at that precision are other than they were.
+    pub(super) fn changes_references_at(&self, precision: Precision) -> bool {
+        self.changes.iter().any(|((_, at, _), changes)| *at == precision && !changes.is_empty())
+    }
+
     /// Takes one precision's answers of a reference away.
     pub(super) fn remove(&mut self, reference: &str, precision: Precision) {
         self.absent.insert((reference.to_owned(), precision));

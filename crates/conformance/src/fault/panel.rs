@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use capture::protocol::{Job, Task};
 use capture::{Case, Precision};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, FaultSpec, Incident, ReferenceAssay,
+    CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, Incident, ReferenceAssay,
     ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, Verdict, assay, assay_references,
     assay_subject, fault_case, judge, observe_fault,
 };
@@ -32,39 +32,53 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Evidence in, record out.
 type Gate = fn(&Bench<'_>, &Evidence<'_>) -> Result<Results>;
 
-/// Puts every fault of the extent into the carrier and has each judged.
-pub fn examine(
-    request: &Request,
-    means: &Means,
-    progress: &Progress,
-    produced: &Produced,
-    law: (&SpecSet, f64),
-    facts: &RunFacts,
-) -> Result<FaultFacts> {
-    examine_by(|bench, evidence| bench.judge(evidence), request, means, progress, produced, law, facts)
+/// What faults are put into: a run whose captures are there.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// What was asked for.
+    pub request: &'a Request,
+    /// What implementations need to be started.
+    pub means: &'a Means,
+    /// The captures.
+    pub produced: &'a Produced,
+    /// The law.
+    pub specs: &'a SpecSet,
+    /// `c`.
+    pub confidence: f64,
+    /// What is true of the run.
+    pub facts: &'a RunFacts,
 }
 
-fn examine_by(
-    gate: Gate,
-    request: &Request,
-    means: &Means,
+/// Puts every fault of the extent into the carrier and has each judged.
+pub fn examine(ground: Ground<'_>, progress: &Progress) -> Result<FaultFacts> {
+    examine_by(|bench, evidence| bench.judge(evidence), ground, progress)
+}
+
+fn examine_by(gate: Gate, ground: Ground<'_>, progress: &Progress) -> Result<FaultFacts> {
+    let extent = ground.request.faults;
+    Ok(match each_fault(ground, progress, |bench, fault, evidence| bench.observe(fault, evidence, gate))? {
+        Ok(observations) => FaultFacts { extent, observations, problem: None },
+        Err(problem) => FaultFacts { extent, observations: Vec::new(), problem: Some(problem) },
+    })
+}
+
+/// Has `look` see the evidence with each fault of the extent; `Err` with what keeps faults from showing anything.
+pub(super) fn each_fault<T: Send>(
+    ground: Ground<'_>,
     progress: &Progress,
-    produced: &Produced,
-    (specs, confidence): (&SpecSet, f64),
-    facts: &RunFacts,
-) -> Result<FaultFacts> {
-    let extent = request.faults;
-    let without = |problem: String| FaultFacts { extent, observations: Vec::new(), problem: Some(problem) };
+    look: impl Fn(&Bench<'_>, &Fault, &Evidence<'_>) -> Result<T> + Sync,
+) -> Result<Result<Vec<T>, String>> {
+    let Ground { request, means, produced, specs, confidence, facts } = ground;
     let cases = request.cases.iter().map(|planned| &planned.case);
     let Some(case) = fault_case(&request.model.architecture, cases) else {
-        return Ok(without("the run has no case".to_owned()));
+        return Ok(Err("the run has no case".to_owned()));
     };
-    if request.subject.precision.is_half() {
-        return Ok(without("the carrier computes in f32, and the references of this run do not".to_owned()));
-    }
-    let wanted = wanted(specs, extent, facts, case)?;
+    let wanted = wanted(specs, request.faults, facts, case)?;
     if wanted.is_empty() {
-        return Ok(FaultFacts { extent, ..FaultFacts::default() });
+        return Ok(Ok(Vec::new()));
+    }
+    if request.subject.precision.is_half() {
+        return Ok(Err("the carrier computes in f32, and the references of this run do not".to_owned()));
     }
     let opened = open_references(request, produced, &case.id)?;
     let references: Vec<ReferenceCaptures<'_>> = opened
@@ -72,9 +86,8 @@ fn examine_by(
         .map(|(name, peer, f64)| ReferenceCaptures { name: name.clone(), peer: peer.view(), f64: f64.view() })
         .collect();
     let Some(inputs) = opened.first().and_then(|(_, f32, _)| f32.run.as_ref()) else {
-        return Ok(without(
-            "the oracle's implementation left no f32 run, from which faults could be replayed".to_owned(),
-        ));
+        let problem = "the oracle's implementation left no f32 run, from which faults could be replayed";
+        return Ok(Err(problem.to_owned()));
     };
     let part = progress.part("faults", wanted.len());
     let case = Case { forced: oracle_tokens(request, produced, case)?, ..case.clone() };
@@ -91,23 +104,19 @@ fn examine_by(
         Ok(bench) => bench,
         Err(problem) => {
             part.finish("nothing shown");
-            return Ok(without(problem));
+            return Ok(Err(problem));
         }
     };
+    let put_in = |fault: &Fault| {
+        means.interrupt.check()?;
+        let found = bench.evidence(fault).and_then(|evidence| look(&bench, fault, &evidence));
+        part.step();
+        found.with_context(|| format!("fault `{}`", fault.id))
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build()?;
-    let observations: Result<Vec<FaultObservation>> = pool.install(|| {
-        wanted
-            .par_iter()
-            .map(|(_, fault)| {
-                means.interrupt.check()?;
-                let observation = bench.observe(fault, gate).with_context(|| format!("fault `{}`", fault.id));
-                part.step();
-                observation
-            })
-            .collect()
-    });
+    let found: Result<Vec<T>> = pool.install(|| wanted.par_iter().map(put_in).collect());
     part.finish("put in and judged");
-    Ok(FaultFacts { extent, observations: observations?, problem: None })
+    Ok(Ok(found?))
 }
 
 /// Faults that the specs declare and nothing here puts in, and faults that are here and no spec declares.
@@ -117,13 +126,8 @@ pub fn unbound(specs: &SpecSet) -> Vec<String> {
     declared.symmetric_difference(&here).map(|id| (*id).to_owned()).collect()
 }
 
-/// The declared faults that the run is to put in, with their place in the panel.
-fn wanted<'a>(
-    specs: &'a SpecSet,
-    extent: Extent,
-    facts: &RunFacts,
-    case: &Case,
-) -> Result<Vec<(&'a FaultSpec, Fault)>> {
+/// The declared faults that the run is to put in.
+fn wanted(specs: &SpecSet, extent: Extent, facts: &RunFacts, case: &Case) -> Result<Vec<Fault>> {
     let here: BTreeMap<&str, Fault> = catalogue().into_iter().map(|fault| (fault.id, fault)).collect();
     let selected = |id: &str| facts.selected.is_empty() || facts.selected.iter().any(|chosen| chosen == id);
     specs
@@ -133,7 +137,7 @@ fn wanted<'a>(
         .map(|(_, declared)| {
             let fault = here.get(declared.id.as_str());
             let fault = fault.with_context(|| format!("nothing puts the fault `{}` in", declared.id))?;
-            Ok((declared, *fault))
+            Ok(*fault)
         })
         .collect()
 }
@@ -149,8 +153,8 @@ fn oracle_tokens(request: &Request, produced: &Produced, case: &Case) -> Result<
 }
 
 /// The carrier before the gate.
-struct Bench<'a> {
-    carrier: &'a Carrier<'a>,
+pub(super) struct Bench<'a> {
+    pub(super) carrier: &'a Carrier<'a>,
     setting: Setting<'a>,
     references: &'a [ReferenceCaptures<'a>],
     /// The numbers of the unchanged references.
@@ -189,21 +193,27 @@ impl<'a> Bench<'a> {
         Ok(Ok(bench))
     }
 
-    fn observe(&self, fault: &Fault, gate: Gate) -> Result<FaultObservation> {
+    /// The evidence with a fault in it.
+    fn evidence(&self, fault: &Fault) -> Result<Evidence<'a>> {
         let mut evidence = Evidence::new(self.carrier.with(fault.injection)?, self.references);
         match fault.injection {
             Injection::Evidence(change) => change(self.carrier, &mut evidence)?,
             Injection::Worker(conduct) => self.fail(conduct, &mut evidence)?,
             Injection::Model(_) | Injection::Stored(_) | Injection::Component(_) => {}
         }
+        Ok(evidence)
+    }
+
+    fn observe(&self, fault: &Fault, evidence: &Evidence<'_>, gate: Gate) -> Result<FaultObservation> {
         let Left { run, replay } = &evidence.subject;
         let subject_is_changed = *run != self.carrier.run || *replay != self.carrier.replay;
         let changed =
             subject_is_changed || evidence.references_are_changed() || !evidence.incidents.is_empty();
-        Ok(observe_fault(fault.id, changed, &gate(self, &evidence)?))
+        Ok(observe_fault(fault.id, changed, &gate(self, evidence)?))
     }
 
-    fn judge(&self, evidence: &Evidence<'_>) -> Result<Results> {
+    /// What the functions that judge a run make of it.
+    pub(super) fn judge(&self, evidence: &Evidence<'_>) -> Result<Results> {
         let assayed = evidence.show(&self.carrier.case, |shown| self.assay(evidence, shown))?;
         let facts = RunFacts { incidents: evidence.incidents.clone(), ..self.facts.clone() };
         Ok(judge(self.setting.specs, &facts, &[assayed])?)

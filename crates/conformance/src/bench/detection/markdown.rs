@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use checkpoint_spec::Measured;
+use checkpoint_spec::{FaultWord, Measured};
 
 use super::alarms::Alarms;
 use super::named::{Budget, Correct, Row as NamedRow};
 use super::rules::Rule;
 use super::smallest::{Bug, Row, Smallest};
 use super::{Detection, Report};
+use crate::fault::{PEERS, PeerRow, PeerTable};
 
 const INTRODUCTION: &str = "\
 Each figure is the smallest factor f, halved from 0.1, at which a rule still refuses the result of the Rust GPT-2's \
@@ -31,6 +32,7 @@ pub fn markdown(report: &Report) -> String {
         detection(&mut text, model);
     }
     false_alarms(&mut text, &report.alarms);
+    faults(&mut text, &report.faults);
     text
 }
 
@@ -171,6 +173,34 @@ fn false_alarms(text: &mut String, alarms: &Alarms) {
             ),
         );
     }
+}
+
+/// Who sees which declared fault.
+fn faults(text: &mut String, table: &PeerTable) {
+    let asked: Vec<&PeerRow> = table.rows.iter().filter(|row| row.word != FaultWord::Equivalent).collect();
+    let killed = asked.iter().filter(|row| row.word == FaultWord::Killed).count();
+    let sentence = "declared faults of the bundled model that change something, killed where declared";
+    line(text, &format!("\n## Who sees what: of {} {sentence}: {killed}\n", asked.len()));
+    let columns = "Trialplate | allclose 1e-4 | assert_close | Polygraphy simple | cosine > 0.99";
+    line(text, &format!("| fault | what is wrong | {columns} |"));
+    line(text, &format!("|{}", "---|".repeat(3 + PEERS.len())));
+    let mark = |seen: bool| if seen { "seen" } else { "–" };
+    for row in &asked {
+        let peers = row.seen.map_or(["not asked"; PEERS.len()], |seen| seen.map(mark));
+        let own = mark(row.word == FaultWord::Killed);
+        line(
+            text,
+            &format!("| {} `{}` | {} | {own} | {} |", row.checkpoint, row.id, row.what, peers.join(" | ")),
+        );
+    }
+    let count = |peer: usize| asked.iter().filter(|row| row.seen.is_some_and(|seen| seen[peer])).count();
+    let counts: Vec<String> = (0..PEERS.len()).map(|peer| count(peer).to_string()).collect();
+    line(text, &format!("| of {} | | {killed} | {} |", asked.len(), counts.join(" | ")));
+    let refused = table.refused_correct.map(|count| count.to_string());
+    line(
+        text,
+        &format!("| none | tensors of the correct run that are refused | 0 | {} |", refused.join(" | ")),
+    );
 }
 
 fn line(text: &mut String, line: &str) {

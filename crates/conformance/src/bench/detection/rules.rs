@@ -58,7 +58,7 @@ impl Rule {
 
 /// What `numpy.allclose` and `torch.testing.assert_close` document: `|a − e| <= atol + rtol·|e|` everywhere; equal
 /// infinities are close, NaN is close to nothing.
-pub(super) fn all_close(actual: &[f64], expected: &[f64], atol: f64, rtol: f64) -> bool {
+pub(crate) fn all_close(actual: &[f64], expected: &[f64], atol: f64, rtol: f64) -> bool {
     #[expect(clippy::float_cmp, reason = "the same infinity is close to itself")]
     let close = |(&a, &e): (&f64, &f64)| a == e || (e.is_finite() && (a - e).abs() <= atol + rtol * e.abs());
     actual.len() == expected.len() && actual.iter().zip(expected).all(close)

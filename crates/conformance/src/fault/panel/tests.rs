@@ -62,11 +62,15 @@ fn stage() -> Result<Stage> {
     Ok(Stage { request, means, specs, confidence, produced, facts, _work: work })
 }
 
+fn ground(specs: &SpecSet) -> Ground<'_> {
+    let Stage { request, means, confidence, produced, facts, .. } = &*STAGE;
+    Ground { request, means, produced, specs, confidence: *confidence, facts }
+}
+
 /// What the short panel shows when that gate judges.
 fn panel(gate: Gate) -> FaultPanel {
-    let Stage { request, means, specs, confidence, produced, facts, .. } = &*STAGE;
-    let progress = Progress::new(true);
-    let faults = examine_by(gate, request, means, &progress, produced, (specs, *confidence), facts).unwrap();
+    let Stage { specs, facts, .. } = &*STAGE;
+    let faults = examine_by(gate, ground(specs), &Progress::new(true)).unwrap();
     judge(specs, &RunFacts { faults, ..facts.clone() }, &[]).unwrap().faults
 }
 
@@ -155,15 +159,14 @@ fn a_gate_that_lets_nan_pass_makes_the_panel_red() {
 
 #[test]
 fn a_carrier_that_is_refused_without_a_fault_shows_nothing() {
-    let Stage { request, means, specs, confidence, produced, facts, .. } = &*STAGE;
+    let Stage { specs, facts, .. } = &*STAGE;
     let mut strict = specs.clone();
     for activation in &mut strict.specs[4].activations {
         if let checkpoint_spec::Rule::Classic { tolerance, .. } = &mut activation.rule {
             *tolerance = tensor_compare::Tolerance::new(0.0, 0.0).unwrap();
         }
     }
-    let progress = Progress::new(true);
-    let faults = examine(request, means, &progress, produced, (&strict, *confidence), facts).unwrap();
+    let faults = examine(ground(&strict), &Progress::new(true)).unwrap();
     assert!(faults.problem.as_ref().unwrap().contains("at checkpoint 04"), "{:?}", faults.problem);
     assert!(faults.observations.is_empty());
     let panel = judge(specs, &RunFacts { faults, ..facts.clone() }, &[]).unwrap().faults;
