@@ -22,7 +22,7 @@ has E = 0.4 at a logit of 100.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -49,9 +49,10 @@ class HalfOracleOperators(OracleOperators):
         magnitudes: Mapping[str, Array],
         config: ModelConfig,
         confidence: float,
+        multiply: Callable[[Array, Array], Array],
         storage: Storage,
     ):
-        super().__init__(operators, magnitudes, config, confidence)
+        super().__init__(operators, magnitudes, config, confidence, multiply)
         self._storage, self._confidence = storage, confidence
         if len({frozenset(storage.at(f"h.{{l}}.attn.{name}")) for name in "qkv"}) != 1:
             raise ValueError("the storage has q, k and v rounded in different places; they come out of one product")
@@ -158,10 +159,11 @@ class HalfOracleOperators(OracleOperators):
         """What the stores of x and y do to x·y."""
         xs = np.zeros_like(x.value) if x.stored is None else x.stored
         ys = np.zeros_like(y.value) if y.stored is None else y.stored
-        worst = 2 * (xs @ y.magnitude + x.magnitude @ ys)
-        squares = xs**2 @ y.magnitude**2 + x.magnitude**2 @ ys**2
+        multiply = self._rounding.multiply
+        worst = 2 * (multiply(xs, y.magnitude) + multiply(x.magnitude, ys))
+        squares = multiply(xs**2, y.magnitude**2) + multiply(x.magnitude**2, ys**2)
         chance = self._confidence * np.sqrt(squares)
-        both = 4 * UNIT * (xs @ ys)
+        both = 4 * UNIT * multiply(xs, ys)
         return np.asarray(np.where(_is_constant(xs), worst, np.minimum(worst, chance)) + both)
 
     def add(self, x: Bounded, y: Bounded) -> Bounded:

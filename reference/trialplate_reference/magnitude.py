@@ -37,6 +37,7 @@ American Statistician* 37(3), 1983: its condition number is the square of the up
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,12 +88,12 @@ class Bounded:
 
 
 class Rounding:
-    """The rules, for one confidence c."""
+    """The rules, for one confidence c; `multiply` is the matrix product that they use."""
 
-    def __init__(self, confidence: float):
+    def __init__(self, confidence: float, multiply: Callable[[Array, Array], Array] = np.matmul):
         if not (math.isfinite(confidence) and confidence > 0):
             raise ValueError(f"the confidence of the magnitudes is {confidence}; expected a finite number above 0")
-        self._confidence = confidence
+        self._confidence, self.multiply = confidence, multiply
 
     def of_terms(self, count: Array) -> Array:
         """γ(n): the units that an accumulation of n terms may be off, relative to its reach."""
@@ -142,12 +143,26 @@ class Rounding:
         """
         count = np.count_nonzero(x.value, axis=-1, keepdims=True) + (bias is not None)
         factor = self.of_terms(count) / 2
-        bound = _product(factor * x.magnitude + x.error, y)
+        bound = self._product(factor * x.magnitude + x.error, y)
         if carried is not None:
-            bound += x.magnitude @ carried
-        bound += factor * (np.abs(result) if bias is None else np.abs(result) + bias)
+            bound += self.multiply(x.magnitude, carried)
+        added = np.abs(result)
+        if bias is not None:
+            added += bias
+        added *= factor
+        bound += added
         bound += (count + 1) * FLUSHED
         return bound
+
+    def _product(self, x: Array, y: Array) -> Array:
+        """x·y of magnitudes, in f32 where y is: no term cancels another, so it is off by less than a thousandth of
+        itself. Rows of x are brought into f32's range first.
+        """
+        if y.dtype != np.float32:
+            return self.multiply(x, y)
+        largest = x.max(-1, keepdims=True)
+        scale = np.where(largest == 0, 1, largest)
+        return np.asarray(np.multiply(self.multiply((x / scale).astype(np.float32), y), scale, dtype=np.float64))
 
     def scores(self, q: Bounded, k: Bounded, result: Array) -> Array:
         """s·(q·k) with s = 1/√Dh: two roundings more, of the constant and of the product with it."""
@@ -226,25 +241,13 @@ class Rounding:
 
         Errors in x: the derivative here, and the curvature, below 0.8, times half the error; nowhere above 1.13.
         """
-        cube = _CUBIC * x.magnitude**3
-        tanh = np.tanh(_SQRT_2_OVER_PI * (x.magnitude + cube))
+        cube = _CUBIC * x.magnitude * x.magnitude * x.magnitude
+        tanh = np.tanh((_SQRT_2_OVER_PI * (x.magnitude + cube)).astype(np.float32)).astype(np.float64)
         slope = 1 - tanh * tanh
         rounded = slope * _SQRT_2_OVER_PI * (4 * x.magnitude + 9 * cube) + 6
         bound: Array = x.magnitude / 2 * rounded + 2 * np.abs(y) + 2 * FLUSHED
         if not x.is_exact:
             derivative = (1 + np.sign(x.value) * tanh) / 2
-            derivative += x.value / 2 * slope * _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x.value**2)
+            derivative += x.value / 2 * slope * _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x.value * x.value)
             bound += np.minimum(np.abs(derivative) + 0.4 * UNIT * x.error, 1.13) * x.error
         return bound
-
-
-def _product(x: Array, y: Array) -> Array:
-    """x·y of magnitudes, in f32 where y is: no term cancels another, so it is off by less than a thousandth of itself.
-
-    Rows of x are brought into f32's range first.
-    """
-    if y.dtype != np.float32:
-        return np.asarray(x @ y)
-    largest = x.max(-1, keepdims=True)
-    scale = np.where(largest == 0, 1, largest)
-    return np.asarray(((x / scale).astype(np.float32) @ y) * scale)

@@ -61,17 +61,16 @@ class Operators(Protocol[V]):
     def softmax(self, logits: V, temperature: float) -> V: ...
 
 
-def attention(ops: Operators[V], layer: int, q: V, cached_k: V, cached_v: V, mask: V) -> dict[str, V]:
-    """From queries and the cache to the output of `c_proj`."""
-    scores = ops.scores(q, cached_k)
+def attention(ops: Operators[V], layer: int, scores: V, cached_v: V, mask: V) -> dict[str, V]:
+    """From the scores to the output of `c_proj`."""
     probs = ops.probs(scores, mask)
     context = ops.context(probs, cached_v)
     out = ops.linear(f"h.{layer}.attn.c_proj", context)
     return {"attn.scores": scores, "attn.mask": mask, "attn.probs": probs, "attn.context": context, "attn.out": out}
 
 
-def feed_forward(ops: Operators[V], layer: int, x: V) -> dict[str, V]:
-    fc = ops.linear(f"h.{layer}.mlp.c_fc", x)
+def feed_forward(ops: Operators[V], layer: int, fc: V) -> dict[str, V]:
+    """From the output of `c_fc` to that of `c_proj`."""
     act = ops.gelu(fc)
     return {"mlp.fc": fc, "mlp.act": act, "mlp.out": ops.linear(f"h.{layer}.mlp.c_proj", act)}
 
@@ -81,10 +80,10 @@ def block(ops: Operators[V], layer: int, x: V, past_k: V | None, past_v: V | Non
     normalized_1, ln_1 = ops.layer_norm(f"h.{layer}.ln_1", x)
     q, k, v = ops.qkv(f"h.{layer}.attn.c_attn", ln_1)
     cached_k, cached_v = ops.append(past_k, k), ops.append(past_v, v)
-    attended = attention(ops, layer, q, cached_k, cached_v, mask)
+    attended = attention(ops, layer, ops.scores(q, cached_k), cached_v, mask)
     mid = ops.add(x, attended["attn.out"])
     normalized_2, ln_2 = ops.layer_norm(f"h.{layer}.ln_2", mid)
-    fed = feed_forward(ops, layer, ln_2)
+    fed = feed_forward(ops, layer, ops.linear(f"h.{layer}.mlp.c_fc", ln_2))
     return {
         "ln_1.normalized": normalized_1,
         "ln_1": ln_1,

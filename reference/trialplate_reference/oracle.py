@@ -1,6 +1,6 @@
 """The oracle: an f64 implementation's operations, whose results carry the magnitude of each element."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -14,10 +14,15 @@ class OracleOperators:
     """Values by `operators`, unchanged; errors by the rules. Weights are exact, and only their `magnitudes` count."""
 
     def __init__(
-        self, operators: Operators[Array], magnitudes: Mapping[str, Array], config: ModelConfig, confidence: float
+        self,
+        operators: Operators[Array],
+        magnitudes: Mapping[str, Array],
+        config: ModelConfig,
+        confidence: float,
+        multiply: Callable[[Array, Array], Array],
     ):
         self._ops, self._magnitudes, self._config = operators, magnitudes, config
-        self._rounding = Rounding(confidence)
+        self._rounding = Rounding(confidence, multiply)
 
     def _module(self, name: str) -> tuple[Array, Array]:
         return self._magnitudes[f"{name}.weight"], self._magnitudes[f"{name}.bias"]

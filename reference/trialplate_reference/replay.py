@@ -99,7 +99,8 @@ def _layer(
         yield f"{h}attn.{name}", value
     yield h + "attn.cached_k", ops.append(past_k, given[h + "attn.k"])
     yield h + "attn.cached_v", ops.append(past_v, given[h + "attn.v"])
-    yield h + "attn.scores", ops.scores(q, cached_k)
+    scores = ops.scores(q, cached_k)
+    yield h + "attn.scores", scores
     yield h + "attn.mask", mask
     yield h + "attn.probs", ops.probs(given[h + "attn.scores"], mask)
     yield h + "attn.context", ops.context(given[h + "attn.probs"], cached_v)
@@ -108,13 +109,14 @@ def _layer(
     normalized, output = ops.layer_norm(h + "ln_2", mid)
     yield h + "ln_2.normalized", normalized
     yield h + "ln_2", output
-    yield h + "mlp.fc", ops.linear(h + "mlp.c_fc", ln_2)
+    fc = ops.linear(h + "mlp.c_fc", ln_2)
+    yield h + "mlp.fc", fc
     yield h + "mlp.act", ops.gelu(given[h + "mlp.fc"])
     yield h + "mlp.out", ops.linear(h + "mlp.c_proj", given[h + "mlp.act"])
     yield h + "out", ops.add(mid, given[h + "mlp.out"])
 
-    yield f"whole/{h}attn.out", attention(ops, layer, q, cached_k, cached_v, mask)["attn.out"]
-    yield f"whole/{h}mlp.out", feed_forward(ops, layer, ln_2)["mlp.out"]
+    yield f"whole/{h}attn.out", attention(ops, layer, scores, cached_v, mask)["attn.out"]
+    yield f"whole/{h}mlp.out", feed_forward(ops, layer, fc)["mlp.out"]
     yield f"whole/{h}out", block(ops, layer, x, past_k, past_v, mask)["out"]
 
 

@@ -96,6 +96,11 @@ class Reference(ABC):
     def step(self, token_ids: Array, position: int) -> dict[str, Array]:
         """Consume `[B, S]` ids after `position` earlier ones; all activations of the step."""
 
+    def multiply(self, x: Array, y: Array) -> Array:
+        """x·y of magnitudes. An implementation whose library has threads of its own does it there: two pools that wait
+        for work in the same cores slow each other down tenfold."""
+        return np.asarray(np.matmul(x, y))
+
     def identity(self) -> dict[str, str]:
         return {"name": self.name, "version": self.version(), "precision": self.precision, "device": self.device()}
 
@@ -135,13 +140,13 @@ class Reference(ABC):
     ) -> dict[str, Array]:
         if self.precision != "f64":
             raise ValueError(f"magnitudes need an oracle at f64; this session of {self.name} is {self.precision}")
-        oracle = OracleOperators(self.operators, self._weight_magnitudes(), self.config, confidence)
+        oracle = OracleOperators(self.operators, self._weight_magnitudes(), self.config, confidence, self.multiply)
         accept: Callable[[Array], Bounded] = Bounded.exact
         unit = 1.0
         if storage is not None:
             tables = {name: np.abs(weight) for name, weight in self.weights() if name.startswith(("wte.", "wpe."))}
             oracle = HalfOracleOperators(
-                self.operators, self._weight_magnitudes() | tables, self.config, confidence, storage
+                self.operators, self._weight_magnitudes() | tables, self.config, confidence, self.multiply, storage
             )
             accept, unit = oracle.given, storage.ratio
         outputs: dict[str, Array] = {}

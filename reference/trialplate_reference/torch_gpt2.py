@@ -187,6 +187,9 @@ class TorchGPT2(Reference):
     def head_is_tied(self) -> bool:
         return bool(self._model.lm_head.weight.data_ptr() == self._model.transformer.wte.weight.data_ptr())
 
+    def multiply(self, x: Array, y: Array) -> Array:
+        return _array(torch.matmul(*(torch.from_numpy(np.require(factor, requirements="W")) for factor in (x, y))))
+
     def tokenize(self, text: str) -> list[int]:
         path = self.model / "tokenizer.json"
         return Tokenizer.from_file(str(path)).encode(text, add_special_tokens=False).ids
