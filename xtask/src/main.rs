@@ -11,6 +11,8 @@ mod conformance;
 mod disk;
 mod doctor;
 mod failure;
+mod fuzz;
+mod mutants;
 mod process;
 mod progress;
 mod python;
@@ -62,6 +64,10 @@ enum Command {
     Bench(PassedOn),
     /// Run everything that must hold: format, lints, tests of both languages, tidy, `checkpoint all`
     Test(test::Arguments),
+    /// Fuzz what strangers write, guided by coverage (needs a nightly toolchain)
+    Fuzz(fuzz::Arguments),
+    /// Change the ruler and the judge in one place at a time: does a test see it?
+    Mutants(mutants::Arguments),
     /// Hold the repository against its own rules: code map, dependency arrows, file sizes, escape hatches
     #[command(after_help = "Example:\n  cargo xtask tidy      exit code 1 and a list when a rule is broken")]
     Tidy,
@@ -107,6 +113,8 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Bundle(_) => bundle::run(&repository, &untouched_arguments()),
         Command::Bench(_) => bench::run(&repository, &untouched_arguments()),
         Command::Test(arguments) => test::run(&repository, &arguments),
+        Command::Fuzz(arguments) => fuzz::run(&repository, &arguments),
+        Command::Mutants(arguments) => mutants::run(&repository, &arguments),
         Command::Tidy => tidy::run(&repository),
         Command::Setup(arguments) => setup::run(&repository, &arguments),
         Command::Doctor => doctor::run(&repository),

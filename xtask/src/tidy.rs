@@ -27,9 +27,11 @@ struct Place {
     tests_may: &'static [(&'static str, &'static str)],
 }
 
-const PLACES: [Place; 9] = [
-    Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[] },
-    Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[] },
+const CORPUS: (&str, &str) = ("mutated-corpus", "its readers are fed what strangers may write");
+
+const PLACES: [Place; 10] = [
+    Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[CORPUS] },
+    Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[CORPUS] },
     Place { name: "checkpoint-spec", needs: &["capture"], may: &["tensor-compare"], tests_may: &[] },
     Place {
         name: "report",
@@ -51,6 +53,7 @@ const PLACES: [Place; 9] = [
         may: &["capture", "checkpoint-spec", "tensor-compare"],
         tests_may: &[],
     },
+    Place { name: "mutated-corpus", needs: &[], may: &[], tests_may: &[] },
     Place { name: "xtask", needs: &[], may: &[], tests_may: &[] },
 ];
 
@@ -60,7 +63,7 @@ const INTERPRETER: &str = "reference-bridge";
 const KERNEL: &str = "gpt2";
 
 /// All that may stand at the top, and must.
-const TOP: [&str; 20] = [
+const TOP: [&str; 21] = [
     ".cargo",
     ".ci",
     ".config",
@@ -76,6 +79,7 @@ const TOP: [&str; 20] = [
     "clippy.toml",
     "crates",
     "deny.toml",
+    "fuzz",
     "proof-bundles",
     "reference",
     "rust-toolchain.toml",

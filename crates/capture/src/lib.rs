@@ -6,6 +6,8 @@
 
 mod case;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod header;
 mod identity;
 mod json;

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod dtype;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod lanes;
 mod number;
 mod oracle;
@@ -14,6 +16,8 @@ mod pair;
 mod partial;
 mod pass;
 mod shape;
+#[cfg(any(test, fuzzing))]
+mod slow;
 mod statistics;
 mod systematic;
 mod tensor;

@@ -49,8 +49,9 @@ impl Tree {
     }
 
     /// Folders with a crate in them, from the root.
+    /// The fuzz targets are a workspace of their own, built by a nightly toolchain.
     pub(super) fn crates(&self) -> impl Iterator<Item = &str> {
-        self.files().filter_map(|file| file.strip_suffix("/Cargo.toml"))
+        self.files().filter_map(|file| file.strip_suffix("/Cargo.toml")).filter(|folder| *folder != "fuzz")
     }
 
     fn path(&self, file: &str) -> PathBuf {

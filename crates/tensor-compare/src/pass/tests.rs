@@ -2,7 +2,6 @@
 
 mod peers;
 mod properties;
-mod slow;
 
 use crate::{Criterion, DType, LayoutMismatch, MatchedPair, Shape, Statistics, Tensor, Tolerance, compare};
 

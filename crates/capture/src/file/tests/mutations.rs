@@ -3,10 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use safetensors::SafeTensors;
-
 use super::{identity, place, read_all, sample};
-use crate::{CaptureFile, TensorSource, write};
+use crate::fuzzing::assert_consistent;
+use crate::{CaptureFile, write};
 
 /// A linear congruential generator (Knuth's MMIX), its better bits folded down.
 struct Random(u64);
@@ -125,22 +124,6 @@ fn damage_is_an_error_or_harmless() {
     }
     assert!(opened > 1000, "{opened} of the damaged files were opened: the test damages too much");
     assert!(rejected > 2000, "{rejected} of the damaged files were rejected: the test damages too little");
-}
-
-/// Whatever this crate accepts, its peer accepts, and reads the same from it.
-fn assert_consistent(file: &CaptureFile, bytes: &[u8]) {
-    let peer = SafeTensors::deserialize(bytes).unwrap();
-    assert_eq!(peer.len(), file.names().len());
-    for name in file.names() {
-        let (dtype, shape) = file.layout(&name).unwrap();
-        let theirs = peer.tensor(&name.to_string()).unwrap();
-        assert_eq!(theirs.shape(), shape.dimensions());
-        assert_eq!(format!("{:?}", theirs.dtype()), dtype.name());
-        match file.tensor(&name) {
-            Ok(tensor) => assert_eq!(tensor.unwrap().bytes(), theirs.data()),
-            Err(_) => assert_eq!(dtype.name(), "BOOL"),
-        }
-    }
 }
 
 fn assert_written_alike(file: &CaptureFile) {

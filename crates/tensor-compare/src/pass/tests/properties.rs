@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use pulp::WithSimd;
 use rayon::ThreadPoolBuilder;
 
-use super::{classic, slow, statistics};
+use super::{classic, statistics};
 use crate::pass::{BLOCK, CHUNK, Chunk};
+use crate::slow::{self, assert_agree};
 use crate::{Criterion, DType, Shape, Statistics, Tensor};
 
 /// Bits of 1.
@@ -104,26 +105,6 @@ fn large(dtype: DType, elements: usize, seed: u64) -> (Tensor, Tensor) {
         .collect();
     let side = |pick: fn(&(u64, u64)) -> u64| tensor(dtype, &[elements], pairs.iter().map(pick));
     (side(|pair| pair.0), side(|pair| pair.1))
-}
-
-/// Sums depend on their order in the last bits; all else must agree exactly.
-fn assert_agree(fast: &Statistics, slow: &Statistics) {
-    let close = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-12 * a.abs().max(b.abs());
-    assert!(close(fast.mean_abs, slow.mean_abs), "mean {} against {}", fast.mean_abs, slow.mean_abs);
-    assert!(close(fast.rmse, slow.rmse), "rmse {} against {}", fast.rmse, slow.rmse);
-    match (fast.cosine, slow.cosine) {
-        (None, None) => {}
-        (Some(fast), Some(slow)) => assert!((fast - slow).abs() <= 1e-12, "cosine {fast} against {slow}"),
-        (fast, slow) => panic!("cosine {fast:?} against {slow:?}"),
-    }
-    let exact = |statistics: &Statistics| {
-        // Of two zeros, either may be the smallest.
-        let range = statistics.range.map(|(smallest, largest)| (smallest + 0.0, largest + 0.0));
-        let same = Statistics { mean_abs: 0.0, rmse: 0.0, cosine: None, range, ..statistics.clone() };
-        // As text, for NaN is not equal to itself. Floats are printed with all their digits.
-        format!("{same:?}")
-    };
-    assert_eq!(exact(fast), exact(slow));
 }
 
 proptest! {

@@ -26,7 +26,7 @@ struct Value {
 }
 
 /// What [`crate::compare`] should find.
-pub(super) fn compare(actual: TensorView<'_>, expected: TensorView<'_>, criterion: Criterion) -> Statistics {
+pub(crate) fn compare(actual: TensorView<'_>, expected: TensorView<'_>, criterion: Criterion) -> Statistics {
     let (is_float, shape) = (actual.dtype().is_float(), actual.shape());
     let (actual, expected) = (values(actual), values(expected));
     assert_eq!((actual.len(), expected.len()), (shape.elements(), shape.elements()));
@@ -71,12 +71,33 @@ pub(super) fn compare(actual: TensorView<'_>, expected: TensorView<'_>, criterio
     }
 }
 
+/// Sums depend on their order in the last bits; all else must agree exactly.
+pub(crate) fn assert_agree(fast: &Statistics, slow: &Statistics) {
+    let close = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-12 * a.abs().max(b.abs());
+    assert!(close(fast.mean_abs, slow.mean_abs), "mean {} against {}", fast.mean_abs, slow.mean_abs);
+    assert!(close(fast.rmse, slow.rmse), "rmse {} against {}", fast.rmse, slow.rmse);
+    match (fast.cosine, slow.cosine) {
+        (None, None) => {}
+        (Some(fast), Some(slow)) => assert!((fast - slow).abs() <= 1e-12, "cosine {fast} against {slow}"),
+        (fast, slow) => panic!("cosine {fast:?} against {slow:?}"),
+    }
+    let exact = |statistics: &Statistics| {
+        // Of two zeros, either may be the smallest.
+        let range = statistics.range.map(|(smallest, largest)| (smallest + 0.0, largest + 0.0));
+        let same = Statistics { mean_abs: 0.0, rmse: 0.0, cosine: None, range, ..statistics.clone() };
+        // As text, for NaN is not equal to itself. Floats are printed with all their digits.
+        format!("{same:?}")
+    };
+    assert_eq!(exact(fast), exact(slow));
+}
+
 impl Pair {
     fn new(is_float: bool, actual: Value, expected: Value, criterion: Criterion) -> Self {
         let finite = actual.float.is_finite() && expected.float.is_finite();
         let distance = (actual.integer - expected.integer).unsigned_abs();
         let error = if is_float { (actual.float - expected.float).abs() } else { distance as f64 };
         let allowed = if finite { criterion.allowed(expected.float) } else { 0.0 };
+        #[expect(clippy::float_cmp, reason = "infinities; NaN equals nothing")]
         let satisfied = if finite {
             match criterion {
                 Criterion::BitExact => actual.bits == expected.bits,
