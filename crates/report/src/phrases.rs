@@ -2,7 +2,8 @@
 
 use capture::Identity;
 use checkpoint_spec::{
-    Comparison, Divergence, ElementRecord, Incident, Mode, Outcome, Reason, Results, StatisticsRecord,
+    Comparison, ComparisonVerdict, Divergence, ElementRecord, Incident, Mode, Outcome, Reason, Results,
+    StatisticsRecord,
 };
 
 use crate::bounds::bounds;
@@ -181,9 +182,15 @@ pub(crate) fn identity(identity: &Identity) -> String {
     plain(&format!("{identity} {} on {}", identity.version, identity.device))
 }
 
-/// The worst error of a comparison and its share of what is allowed, or in one word why there is none.
+/// The worst error of a comparison and its share of what is allowed, or in one word why there is none: of a token that
+/// may be another one, the distance to it is no error.
 pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
     match &comparison.outcome {
+        Outcome::Compared { statistics: s, .. }
+            if s.ties > 0 && comparison.verdict == ComparisonVerdict::Pass =>
+        {
+            (figures::error(s.max_abs.0), "tie".to_owned())
+        }
         Outcome::Compared { statistics: s, .. } => (figures::error(s.max_abs.0), figures::share(s.used.0)),
         Outcome::ShapeMismatch { .. } => ("shape".to_owned(), "—".to_owned()),
         Outcome::DtypeMismatch { .. } => ("dtype".to_owned(), "—".to_owned()),
