@@ -154,7 +154,8 @@ class Reference(ABC):
             for name, bounded in replay(oracle, self.config, case, inputs, self.dtype, accept).items():
                 outputs[name] = np.ascontiguousarray(bounded.value)
                 if not name.endswith((".mask", "/token")):
-                    outputs[magnitude_name(name)] = np.ascontiguousarray(bounded.errors / unit)
+                    errors = bounded.errors if unit == 1 else bounded.errors / unit
+                    outputs[magnitude_name(name)] = np.ascontiguousarray(errors)
         return outputs
 
     def _weight_magnitudes(self) -> dict[str, Array]:
