@@ -48,8 +48,8 @@ impl Tree {
         (!text.contains('\0')).then_some(text)
     }
 
-    /// Folders with a crate in them, from the root.
-    /// The fuzz targets are a workspace of their own, built by a nightly toolchain.
+    /// Folders with a crate of the workspace in them, from the root. The fuzz targets are a workspace of their own, built
+    /// by a nightly toolchain.
     pub(super) fn crates(&self) -> impl Iterator<Item = &str> {
         self.files().filter_map(|file| file.strip_suffix("/Cargo.toml")).filter(|folder| *folder != "fuzz")
     }
