@@ -100,6 +100,8 @@ pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<Sou
     let there = |payload: bool| files.keys().filter(move |path| path.starts_with("data/") == payload);
     let tag_files = there(false).filter(|path| *path != TAG_MANIFEST);
     same_set(TAG_MANIFEST, listed.keys(), tag_files, &mut problems);
+    let unknown = listed.keys().filter(|path| !TAG_FILES.contains(&path.as_str()));
+    problems.extend(unknown.map(|path| Problem::at(path, "no tag file of a bundle")));
     same_set(TAG_FILES[2], payload.keys(), there(true), &mut problems);
     let octets: u64 = there(true).map(|path| files[path]).sum();
     let oxum = format!("{octets}.{}", payload.len());
