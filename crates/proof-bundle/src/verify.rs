@@ -334,4 +334,6 @@ fn sound_if_none<T>(problems: Vec<Problem>, sound: T) -> Room<T> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -188,7 +188,7 @@ pub(super) fn read_text(
 }
 
 /// Lines of `digest  path`, in order of path, each path once.
-fn parse(file: &str, text: &str) -> Result<BTreeMap<String, Digest>, Problem> {
+pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<String, Digest>, Problem> {
     let mut entries: BTreeMap<String, Digest> = BTreeMap::new();
     let mut rest = text;
     while !rest.is_empty() {

@@ -110,7 +110,7 @@ fn record<T: DeserializeOwned + Serialize>(
     Ok(parse(&text).map_err(|message| Problem::at(path, message)))
 }
 
-fn parse<T: DeserializeOwned + Serialize>(text: &str) -> Result<T, String> {
+pub(super) fn parse<T: DeserializeOwned + Serialize>(text: &str) -> Result<T, String> {
     let record: T = serde_json::from_str(text).map_err(|error| error.to_string())?;
     match canonical(&record) {
         Ok(spelling) if spelling == text => Ok(record),

@@ -1,0 +1,129 @@
+//! The hostile corpus: bundles by somebody who wants them to lie, and the exit code that each must get.
+//!
+//! A case is a file in `cases/`: what is told before the bundle is written, as an honest run would write it ([`scene`]),
+//! what is done to its files afterwards ([`operations`]), and what a verifier must say. Each is verified in a process
+//! of its own, in bounded memory ([`confined`]).
+//!
+//! Another verifier is held to the same: `cargo test -p proof-bundle --test hostile -- against python verify_bundle.py`
+//! (any program that takes the bundle as its last argument). `… -- make FOLDER` leaves all bundles in a folder.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod case;
+mod confined;
+mod operations;
+mod scene;
+#[path = "../../../checkpoint-spec/tests/support/mod.rs"]
+#[expect(dead_code, reason = "made for the laws of the judge, of which a bundle needs but a part")]
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use case::HostileCase;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Fewer cases than this, and somebody has lost some.
+const FEWEST: usize = 170;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [confined::WORD, bundle] => confined::verify(Path::new(bundle)),
+        ["make", folder] => make_all(Path::new(folder)),
+        ["against", ..] if arguments.len() > 1 => {
+            let verifier = arguments[1..].to_vec();
+            trials(&Arguments::from_iter(["hostile"]), move |path| agrees(path, &verifier))
+        }
+        _ => trials(&Arguments::from_args(), hold),
+    }
+}
+
+fn trials(
+    arguments: &Arguments,
+    look: impl Fn(&Path) -> Result<(), Failed> + Clone + Send + 'static,
+) -> ExitCode {
+    let cases = cases();
+    assert!(cases.len() >= FEWEST, "{} cases found, at least {FEWEST} expected", cases.len());
+    let trials = cases.into_iter().map(|path| {
+        let look = look.clone();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        Trial::test(name, move || look(&path))
+    });
+    libtest_mimic::run(arguments, trials.collect()).exit_code()
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+/// Makes the bundle of a case and holds what is said of it against what must be.
+fn hold(path: &Path) -> Result<(), Failed> {
+    let case = HostileCase::read(path)?;
+    let folder = tempfile::tempdir()?;
+    let bundle = make(&case, folder.path());
+    let said = confined::run(&bundle)?;
+    let lines = said.text.as_str();
+    if said.exit != Some(case.exit) {
+        return Err(format!("exit {:?}, expected {}:\n{lines}", said.exit, case.exit).into());
+    }
+    if let Some(part) = case.says.iter().find(|part| !lines.contains(part.as_str())) {
+        return Err(format!("nothing says `{part}`:\n{lines}").into());
+    }
+    let unsafe_line = |line: &str| line.starts_with("::") || line.contains(|c: char| c.is_control());
+    if let Some(line) = lines.lines().find(|line| unsafe_line(line)) {
+        return Err(format!("a line that a terminal or a CI would obey: {line:?}").into());
+    }
+    for (path, never) in &case.never {
+        let text = fs::read_to_string(bundle.join(path))?;
+        if let Some(found) = never.iter().find(|never| text.contains(never.as_str())) {
+            return Err(format!("{path} holds {found:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Holds the exit code of another verifier against what must be.
+fn agrees(path: &Path, verifier: &[String]) -> Result<(), Failed> {
+    let case = HostileCase::read(path)?;
+    let folder = tempfile::tempdir()?;
+    let bundle = make(&case, folder.path());
+    let output = Command::new(&verifier[0]).args(&verifier[1..]).arg(&bundle).output()?;
+    // One that does not render the reports takes edited ones for what the digests say they are.
+    let passes = case.renders && output.status.code() == Some(0);
+    if output.status.code() == Some(i32::from(case.exit)) || passes {
+        return Ok(());
+    }
+    let text =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Err(format!("{}, expected exit {}:\n{text}", output.status, case.exit).into())
+}
+
+fn make(case: &HostileCase, folder: &Path) -> PathBuf {
+    let bundle = scene::write(&case.scene, folder);
+    for operation in &case.operations {
+        operation.apply(&bundle);
+    }
+    bundle
+}
+
+/// Leaves every bundle in a folder of its own, and what is expected of it in `expected.json`: for other verifiers.
+fn make_all(folder: &Path) -> ExitCode {
+    let mut expected = Vec::new();
+    for path in cases() {
+        let case = HostileCase::read(&path).unwrap();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let place = folder.join(&name);
+        fs::create_dir_all(&place).unwrap();
+        make(&case, &place);
+        expected.push(serde_json::json!({
+            "case": name, "exit": case.exit, "renders": case.renders, "about": case.about,
+        }));
+    }
+    fs::write(folder.join("expected.json"), serde_json::to_string_pretty(&expected).unwrap()).unwrap();
+    ExitCode::SUCCESS
+}
