@@ -144,6 +144,16 @@ impl CaseTemplate {
         self.tokens(context).is_ok_and(|tokens| tokens > 0)
     }
 
+    /// Whether a case is this one as far as its shape goes: rows, steps and generated tokens, on a model with that
+    /// context. Its tokens are the tokenizer's or a seed's.
+    pub fn has_shape_of(&self, case: &Case, context: usize) -> bool {
+        let schedule = self.tokens(context).and_then(|tokens| self.schedule(tokens));
+        case.id == self.id
+            && case.batch() == self.texts.len()
+            && case.generate == self.generate
+            && schedule.is_ok_and(|schedule| schedule == case.schedule)
+    }
+
     fn tokens(&self, context: usize) -> Result<usize, TemplateError> {
         let tokens = match self.length {
             Length::Tokens(tokens) => tokens,

@@ -10,6 +10,7 @@ mod faults;
 mod finding;
 mod laws;
 mod quorum;
+mod record;
 mod stored;
 
 use std::collections::BTreeMap;

@@ -108,6 +108,7 @@ fn too_few_repeats_have_not_passed() {
         assert_verdict(&results, Verdict::Incomplete);
     }
     assert_verdict(&recorded(|repeated| repeated.repeats.clear()), Verdict::Incomplete);
+    assert_verdict(&recorded(|repeated| repeated.cases.clear()), Verdict::Incomplete);
     // The same process three times more is no fresh one, and one thread is not two.
     assert_verdict(&recorded(|repeated| repeated.repeats[4].process = 1), Verdict::Incomplete);
     assert_verdict(&recorded(|repeated| repeated.repeats[4].threads = 2), Verdict::Incomplete);

@@ -1,5 +1,7 @@
 //! The bundled cases, made for models with and without a tokenizer.
 
+use capture::Case;
+
 use super::{CaseTemplate, Length, TemplateError, bundled_cases, case_sources};
 
 const VOCABULARY: usize = 1024;
@@ -111,6 +113,26 @@ fn a_model_that_is_too_small_is_told_apart() {
         template.instantiate(None, VOCABULARY, CONTEXT, 0),
         Err(TemplateError::DoesNotFit { tokens: 256, needed: 257, .. })
     ));
+}
+
+#[test]
+fn a_case_with_fewer_rows_steps_or_tokens_is_another() {
+    let template = template("batch-decode");
+    let case = template.instantiate(None, VOCABULARY, CONTEXT, 7).unwrap();
+    assert!(template.has_shape_of(&case, CONTEXT));
+    let less: [fn(&mut Case); 5] = [
+        |case| case.id.push('x'),
+        |case| drop(case.token_ids.pop()),
+        |case| case.schedule.truncate(1),
+        |case| case.schedule = vec![case.schedule.iter().sum()],
+        |case| case.generate -= 1,
+    ];
+    for change in less {
+        let mut case = case.clone();
+        change(&mut case);
+        assert!(!template.has_shape_of(&case, CONTEXT), "{case:?}");
+    }
+    assert!(!template.has_shape_of(&case, 1));
 }
 
 #[test]

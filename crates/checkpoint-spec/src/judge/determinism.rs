@@ -23,20 +23,27 @@ pub(super) fn judge(specs: &SpecSet, facts: &RunFacts) -> Result<Determinism, Sp
     }
     let of_subject: Vec<&Repeated> =
         implementations.iter().filter(|repeated| repeated.implementation == subject).collect();
+    let all_cases =
+        |repeated: &Repeated| repeated.cases.iter().eq(facts.cases.iter().map(|(case, _)| &case.id));
     let (verdict, finding) = match of_subject[..] {
-        [repeated] => (verdict(repeated), repeated.first_difference.as_ref().map(|d| finding(repeated, d))),
+        [repeated] => (
+            verdict(repeated, all_cases(repeated)),
+            repeated.first_difference.as_ref().map(|difference| finding(repeated, difference)),
+        ),
         _ => (Verdict::Incomplete, None),
     };
     Ok(Determinism { verdict, finding, implementations })
 }
 
-fn verdict(repeated: &Repeated) -> Verdict {
+fn verdict(repeated: &Repeated, all_cases: bool) -> Verdict {
     let first = repeated.repeats.first();
     let differs =
         repeated.repeats.iter().any(|repeat| Some(&repeat.sha256) != first.map(|first| &first.sha256));
     if differs || repeated.first_difference.is_some() {
         Verdict::Fail
-    } else if !all_repeats_made(repeated) || repeated.required == 0 || repeated.compared != repeated.required
+    } else if !(all_cases && all_repeats_made(repeated))
+        || repeated.required == 0
+        || repeated.compared != repeated.required
     {
         Verdict::Incomplete
     } else {
