@@ -12,9 +12,13 @@ pub fn plain(text: &str) -> String {
     safe
 }
 
-/// The lines of a longer text, each [`plain`].
+/// The lines of a longer text, each [`plain`], and none that a CI would obey on standard output: those of GitHub begin
+/// with `::`, blanks before it or not, and older ones hold `##[`.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = String> {
-    text.trim_end().lines().map(plain)
+    text.trim_end().lines().map(|line| {
+        let line = plain(line).replace("##[", "\\u{23}#[");
+        if line.trim_start().starts_with("::") { line.replacen(':', "\\u{3a}", 1) } else { line }
+    })
 }
 
 fn is_deceptive(c: char) -> bool {
@@ -78,6 +82,16 @@ mod tests {
         );
         assert_eq!(plain("naïve 漢字 √n ≤ 1"), "naïve 漢字 √n ≤ 1");
         assert_eq!(lines("a\r\nb\tc\n\n").collect::<Vec<_>>(), ["a", r"b\tc"]);
+    }
+
+    #[test]
+    fn no_line_is_a_command_to_a_ci() {
+        let text = "::error::owned\n \t::stop-commands::x\na ##[add-mask]b\nstd::fmt::Error";
+        let found: Vec<String> = lines(text).collect();
+        assert_eq!(found[0], "\\u{3a}:error::owned");
+        assert_eq!(found[2], "a \\u{23}#[add-mask]b");
+        assert_eq!(found[3], "std::fmt::Error");
+        assert!(found.iter().all(|line| !line.trim_start().starts_with("::")), "{found:?}");
     }
 
     #[test]
