@@ -90,9 +90,9 @@ fn record<T: DeserializeOwned>(bundle: &Path, path: &str) -> Result<T, String> {
 fn text(bundle: &Path, path: &str) -> Result<String, String> {
     let full = bundle.join(path);
     // What is no file might not end, or lie elsewhere.
-    let is_file = fs::symlink_metadata(&full).map(|metadata| metadata.is_file());
-    if !is_file.map_err(|error| format!("{path}: {error}"))? {
-        return Err(format!("{path}: no file"));
+    let metadata = fs::symlink_metadata(&full).map_err(|error| format!("{path}: {error}"))?;
+    if !metadata.is_file() || metadata.len() > LARGEST {
+        return Err(format!("{path}: no file, or one of more than {LARGEST} bytes"));
     }
     let mut text = String::new();
     let file = File::open(full).map_err(|error| format!("{path}: {error}"))?;

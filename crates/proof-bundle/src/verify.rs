@@ -207,7 +207,7 @@ impl Visit<'_> {
         self.digest_only(&records.results);
         enter!(records::check_reports(directory, &records));
         self.say("reports", "rendered again, byte for byte the same");
-        let covered = coverage::of(&records.results, &law.set);
+        let covered = coverage::of(&records.results, &records.cases, &law.set);
         self.lines.extend(covered.lines());
         if covered.left_out() && !self.demands.partial {
             self.say("partial", "something was left out; --partial accepts evidence for just what it is of");
@@ -266,8 +266,14 @@ impl Visit<'_> {
         {
             let found = &records.results.architecture;
             let message = format!(
-                "{} layers and {:?}; `{}` has {} layers and {:?}",
-                found.layers, found.sizes, records.results.model, known.layers, known.sizes
+                "{} layers, {:?} and {:?}; `{}` has {} layers, {:?} and {:?}",
+                found.layers,
+                found.sizes,
+                found.constants,
+                records.results.model,
+                known.layers,
+                known.sizes,
+                known.constants
             );
             return Ok(Err(vec![Problem::at(crate::layout::RESULTS, message)]));
         }

@@ -1,30 +1,28 @@
 //! What a run was of, and what it left out.
 
-use checkpoint_spec::{Results, SpecSet, bundled_cases};
+use capture::Case;
+use checkpoint_spec::{CaseTemplate, Results, SpecSet, bundled_cases};
 
 /// Checkpoints and cases of a run, and those that it could have had beside them.
 pub(super) struct Coverage {
+    /// Those of the run, and those left out.
     checkpoints: [Vec<String>; 2],
     cases: [Vec<String>; 2],
 }
 
-/// The coverage of a run under a law. Cases that do not fit the model's context are not left out.
-pub(super) fn of(results: &Results, law: &SpecSet) -> Coverage {
+/// The coverage of a run under a law. Cases that do not fit the model's context are not left out; one that has the
+/// name of another and fewer rows, steps or tokens stands in for nothing.
+pub(super) fn of(results: &Results, cases: &[Case], law: &SpecSet) -> Coverage {
     let context = results.architecture.sizes.get("C").copied().unwrap_or(0);
-    let cases = bundled_cases().unwrap_or_default().into_iter().filter(|case| case.fits(context));
-    let split = |ids: Vec<String>, all: Vec<String>| {
-        let left_out = all.into_iter().filter(|id| !ids.contains(id)).collect();
-        [ids, left_out]
-    };
+    let own = bundled_cases().unwrap_or_default().into_iter().filter(|case| case.fits(context));
+    let is_there = |own: &CaseTemplate| cases.iter().any(|case| own.has_shape_of(case, context));
+    let checkpoints: Vec<String> =
+        results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect();
+    let not_reported = law.specs.iter().map(|spec| spec.id.clone()).filter(|id| !checkpoints.contains(id));
+    let not_run = own.filter(|own| !is_there(own)).map(|own| own.id);
     Coverage {
-        checkpoints: split(
-            results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
-            law.specs.iter().map(|spec| spec.id.clone()).collect(),
-        ),
-        cases: split(
-            results.cases.iter().map(|case| case.id.clone()).collect(),
-            cases.map(|case| case.id).collect(),
-        ),
+        cases: [results.cases.iter().map(|case| case.id.clone()).collect(), not_run.collect()],
+        checkpoints: [checkpoints.clone(), not_reported.collect()],
     }
 }
 

@@ -28,6 +28,13 @@ pub(super) fn check(records: &Records) -> Room<()> {
         if let Err(error) = case.validate(size("V"), size("C")) {
             problems.push(Problem::at(case_path(&case.id), error.to_string()));
         }
+        // Who was fed the oracle's tokens is in a note; the case is the same for everyone.
+        if case.forced.is_some() {
+            problems.push(Problem::at(
+                case_path(&case.id),
+                "says what is to be fed, which no case of a run does",
+            ));
+        }
     }
     let steps = records.cases.iter().fold(0usize, |sum, case| sum.saturating_add(case.schedule.len().max(1)));
     let found = results.architecture.layers.saturating_mul(steps);

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
-    Captures, CaseAssay, CaseEvidence, FaultFacts, ReferenceCaptures, Reservation, Results, RunFacts,
-    Setting, SpecSet, Traits, assay, confidence, judge, recorded,
+    Captures, CaseAssay, CaseEvidence, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, assay,
+    confidence, judge, recorded,
 };
 
 use super::bag::SoundBag;
@@ -134,41 +134,8 @@ impl Opened {
 
 /// What the judge was told beside the numbers. It is taken from the record where it changes no verdict for the better.
 fn facts(records: &Records) -> RunFacts {
-    let results = &records.results;
-    let abouts = results.cases.iter().map(|summary| summary.about.clone());
-    let not_applicable = results.checkpoints.iter().flat_map(|checkpoint| {
-        checkpoint.not_applicable.iter().map(|what| (checkpoint.id.clone(), what.clone()))
-    });
-    // Reservations of checkpoints come from the judge.
-    let of_the_run = |reservation: &&Reservation| reservation.checkpoint.is_none();
-    RunFacts {
-        model: results.model.clone(),
-        architecture: results.architecture.clone(),
-        subject: results.subject.clone(),
-        traits: Traits::of(&results.subject.name, !records.materials.tokenizer.is_empty()),
-        references: results.references.clone(),
-        cases: records.cases.iter().cloned().zip(abouts).collect(),
-        subject_weights: records.materials.subject_weights.is_some(),
-        selected: results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
-        repeats: results.determinism.implementations.clone(),
-        laws: results.laws.numbers.clone(),
-        incidents: results.incidents.clone(),
-        reservations: results.reservations.iter().filter(of_the_run).cloned().collect(),
-        not_applicable: not_applicable.collect(),
-        faults: FaultFacts {
-            extent: results.faults.extent,
-            observations: results
-                .faults
-                .faults
-                .iter()
-                .filter_map(|fault| fault.observation.clone())
-                .collect(),
-            problem: results.faults.problem.clone(),
-        },
-        notes: results.notes.clone(),
-        options: results.options.clone(),
-        keep: results.tensors.keep,
-    }
+    let Records { results, materials, cases, .. } = records;
+    RunFacts::recorded(results, cases, !materials.tokenizer.is_empty(), materials.subject_weights.is_some())
 }
 
 /// What the record says and the tensors do not, in words.
@@ -200,9 +167,32 @@ fn differences(recorded: &Results, found: &Results) -> Vec<String> {
     }
     if differences.is_empty() {
         differences.push(format!(
-            "recorded {:?}, exit code {}; the tensors give {:?}, exit code {}, or differ in quorum, determinism, peers or divergence",
-            recorded.verdict, recorded.exit_code, found.verdict, found.exit_code
+            "recorded {:?}, exit code {}; the tensors give {:?}, exit code {}; what differs: {}",
+            recorded.verdict,
+            recorded.exit_code,
+            found.verdict,
+            found.exit_code,
+            other_parts(recorded, found).join(", ")
         ));
     }
     differences
+}
+
+/// What differs beside the checkpoints.
+fn other_parts(recorded: &Results, found: &Results) -> Vec<&'static str> {
+    let parts = [
+        ("the list of checkpoints", recorded.checkpoints.len() != found.checkpoints.len()),
+        ("the cases", recorded.cases != found.cases),
+        ("the quorum", recorded.quorum != found.quorum),
+        ("the first divergence", recorded.first_divergence != found.first_divergence),
+        ("the faults", recorded.faults != found.faults),
+        ("the peers", recorded.peers != found.peers),
+        ("determinism", recorded.determinism != found.determinism),
+        ("the laws", recorded.laws != found.laws),
+        ("the reservations", recorded.reservations != found.reservations),
+        ("whose tensors are kept", recorded.tensors != found.tensors),
+        ("the verdict", recorded.verdict != found.verdict),
+        ("the exit code", recorded.exit_code != found.exit_code),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
 }

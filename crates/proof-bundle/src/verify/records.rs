@@ -98,11 +98,13 @@ fn record<T: DeserializeOwned + Serialize>(
     bag: &SoundBag,
     path: &str,
 ) -> Result<Result<T, Problem>, VerifyError> {
-    if !bag.payload.contains_key(path) {
-        return Ok(Err(Problem::at(path, "missing")));
-    }
+    let Some(file) = bag.payload.get(path) else { return Ok(Err(Problem::at(path, "missing"))) };
     let is_large = path == layout::RESULTS || path.starts_with("data/assays/");
     let most = if is_large { LARGEST_RECORD } else { LARGEST_SMALL_RECORD };
+    // Before a byte is read: what is too large to be a record is too large to be held.
+    if file.bytes > most {
+        return Ok(Err(Problem::at(path, format!("larger than {most} bytes"))));
+    }
     let text = match read_text(directory, path, most)? {
         Ok(text) => text,
         Err(problem) => return Ok(Err(problem)),

@@ -24,6 +24,9 @@ pub(crate) struct HostileCase {
     /// Whether only a verifier that renders the reports can see it.
     #[serde(default)]
     pub(crate) renders: bool,
+    /// What is asked beside sound evidence. Other verifiers are asked nothing.
+    #[serde(default)]
+    pub(crate) asked: Asked,
     /// What files of the bundle may not hold.
     #[serde(default)]
     pub(crate) never: BTreeMap<String, Vec<String>>,
@@ -35,13 +38,28 @@ pub(crate) struct HostileCase {
     pub(crate) operations: Vec<Operation>,
 }
 
+/// What a verifier is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Asked {
+    /// Whose signature there must be.
+    pub(crate) signature_of: Option<String>,
+    /// The commit that the bundle must be of.
+    pub(crate) expected_commit: Option<String>,
+}
+
 impl HostileCase {
     pub(crate) fn read(path: &Path) -> Result<Self, Failed> {
         let case: Self = toml::from_str(&fs::read_to_string(path)?)
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        if case.about.trim().is_empty() || (case.exit == 2 && case.says.is_empty()) {
+        if case.about.trim().is_empty() || (case.exit != 0 && case.says.is_empty()) {
             return Err(format!("{}: what is it about, and what is said?", path.display()).into());
         }
         Ok(case)
+    }
+
+    /// Whether it can be asked of a verifier that takes nothing but a bundle.
+    pub(crate) fn is_for_everyone(&self) -> bool {
+        self.asked == Asked::default()
     }
 }

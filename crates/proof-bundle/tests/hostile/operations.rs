@@ -6,11 +6,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use capture::{CaptureFile, TensorName};
+use capture::{CaptureFile, Case, TensorName};
 use checkpoint_spec::Results;
-use proof_bundle::{CAPTURES_SCHEMA, CaptureEntry, CaptureList, Digest, Materials};
+use proof_bundle::{AssayRecord, CAPTURES_SCHEMA, CaptureEntry, CaptureList, Digest, Materials};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::keys;
+use crate::scene::Edit;
 
 /// One thing that a forger does.
 #[derive(Debug, Deserialize)]
@@ -90,6 +93,8 @@ pub(crate) enum Operation {
     Set {
         path: String,
         pointer: String,
+        /// TOML has no null: nothing stands for it.
+        #[serde(default)]
         value: Value,
     },
     /// Takes out of arrays of a record, by JSON pointer, what has the key with that value.
@@ -122,9 +127,13 @@ pub(crate) enum Operation {
         #[serde(default)]
         byte: u64,
     },
+    /// Signs what is there.
+    Sign {
+        who: String,
+    },
     /// Renders the reports again.
     Render,
-    /// Makes the list of captures, both manifests and the sum of the payload say what is there.
+    /// Makes the list of captures, the bundle's name, both manifests and the sum of the payload say what is there.
     Manifests,
 }
 
@@ -162,10 +171,9 @@ impl Operation {
             Self::HardLink { path, target } => fs::hard_link(at(target), at(path)).unwrap(),
             Self::Fifo { path } => assert!(Command::new("mkfifo").arg(at(path)).status().unwrap().success()),
             Self::Folder { path } => fs::create_dir_all(at(path)).unwrap(),
-            Self::Set { path, pointer, value } => edit(bundle, path, |record| {
-                *record.pointer_mut(pointer).unwrap_or_else(|| panic!("{path} has no {pointer}")) =
-                    value.clone();
-            }),
+            Self::Set { path, pointer, value } => {
+                edit(bundle, path, |record| Edit::apply(record, pointer, value));
+            }
             Self::Leave { path, pointer, key, value } => edit(bundle, path, |record| {
                 leave(record, &pointer.split('/').skip(1).collect::<Vec<_>>(), key, value);
             }),
@@ -179,6 +187,7 @@ impl Operation {
                 file.write_all(&length.to_le_bytes()).unwrap();
             }
             Self::Tensor { path, name, byte } => tensor(&at(path), name, *byte),
+            Self::Sign { who } => drop(proof_bundle::sign(bundle, &keys::key(who)).unwrap()),
             Self::Render => render(bundle),
             Self::Manifests => manifests(bundle),
         }
@@ -213,7 +222,9 @@ fn edit(bundle: &Path, path: &str, change: impl FnOnce(&mut Value)) {
     let spelled = match path {
         "data/results.json" => spelling::<Results>(value),
         "data/materials.json" => spelling::<Materials>(value),
-        _ => spelling::<capture::Case>(value),
+        "data/captures.json" => spelling::<CaptureList>(value),
+        _ if path.starts_with("data/assays/") => spelling::<AssayRecord>(value),
+        _ => spelling::<Case>(value),
     };
     fs::write(place, spelled).unwrap();
 }
@@ -232,7 +243,13 @@ fn leave(value: &mut Value, pointer: &[&str], key: &str, unwanted: &Value) {
         ["*", rest @ ..] => {
             value.as_array_mut().unwrap().iter_mut().for_each(|each| leave(each, rest, key, unwanted));
         }
-        [name, rest @ ..] => leave(&mut value[*name], rest, key, unwanted),
+        [name, rest @ ..] => {
+            let below = match name.parse::<usize>() {
+                Ok(index) => &mut value[index],
+                Err(_) => &mut value[*name],
+            };
+            leave(below, rest, key, unwanted);
+        }
     }
 }
 
@@ -289,15 +306,39 @@ fn files(bundle: &Path) -> Vec<(String, PathBuf)> {
     files
 }
 
-/// As the bundle's own list of captures is written.
+/// As the bundle's own list of captures is written: what is here as it is, what is not as it was listed.
 fn list_captures(bundle: &Path) {
+    let place = bundle.join("data/captures.json");
+    let listed: Option<CaptureList> = serde_json::from_slice(&fs::read(&place).unwrap()).ok();
+    let elsewhere = listed.into_iter().flat_map(|list| list.captures).filter(|entry| !entry.stored);
     let captures = files(bundle).into_iter().filter(|(path, _)| path.starts_with("data/captures/"));
     let captures = captures.map(|(path, place)| {
         let (sha256, bytes) = Digest::of_reader(&mut File::open(place).unwrap()).unwrap();
         CaptureEntry { path, bytes, sha256, stored: true }
     });
-    let list = CaptureList { schema: CAPTURES_SCHEMA.to_owned(), captures: captures.collect() };
-    fs::write(bundle.join("data/captures.json"), serde_json::to_string(&list).unwrap() + "\n").unwrap();
+    let mut captures: Vec<CaptureEntry> = captures.collect();
+    captures.extend(elsewhere.filter(|entry| !bundle.join(&entry.path).exists()));
+    captures.sort_by(|a, b| a.path.cmp(&b.path));
+    let list = CaptureList { schema: CAPTURES_SCHEMA.to_owned(), captures };
+    fs::write(place, serde_json::to_string(&list).unwrap() + "\n").unwrap();
+}
+
+/// The name of what is in the bundle; none where its records cannot be read.
+fn name(bundle: &Path) -> Option<String> {
+    let text = |path: &str| fs::read_to_string(bundle.join(path)).ok().filter(|text| text.len() < 1 << 24);
+    let results: Results = serde_json::from_str(&text("data/results.json")?).ok()?;
+    let materials: Materials = serde_json::from_str(&text("data/materials.json")?).ok()?;
+    let case = |summary: &checkpoint_spec::CaseSummary| -> Option<Case> {
+        serde_json::from_str(&text(&format!("data/cases/{}.json", summary.id))?).ok()
+    };
+    let cases: Vec<Case> = results.cases.iter().map(case).collect::<Option<_>>()?;
+    let checkpoints: Vec<&str> =
+        results.checkpoints.iter().map(|checkpoint| checkpoint.id.as_str()).collect();
+    let Results { model, subject, references, tensors, .. } = &results;
+    let inputs = (&materials, model, subject, references, cases, checkpoints, tensors.keep);
+    let run = Digest::of((serde_json::to_string(&inputs).unwrap() + "\n").as_bytes()).to_string();
+    let commit = &materials.git.as_ref()?.commit;
+    Some(format!("{}-{}-{}", &commit[..12], &materials.specs.to_string()[..8], &run[..8]))
 }
 
 fn manifests(bundle: &Path) {
@@ -313,7 +354,11 @@ fn manifests(bundle: &Path) {
         there.fold((0, 0), |(count, octets), (_, path)| (count + 1, octets + path.metadata().unwrap().len()));
     let info = fs::read_to_string(bundle.join("bag-info.txt")).unwrap();
     let kept = info.lines().filter(|line| !line.starts_with("Payload-Oxum"));
-    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    let named = |line: &str| match name(bundle) {
+        Some(name) if line.starts_with("External-Identifier") => format!("External-Identifier: {name}\n"),
+        _ => format!("{line}\n"),
+    };
+    let kept: String = kept.map(named).collect();
     fs::write(bundle.join("bag-info.txt"), format!("{kept}Payload-Oxum: {octets}.{count}\n")).unwrap();
     fs::write(bundle.join("manifest-sha256.txt"), list(&payload)).unwrap();
     let tag = |path: &str| !payload(path) && path != "tagmanifest-sha256.txt";

@@ -1,0 +1,170 @@
+//! The committed golden bundle, taken apart: what everything here is made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use capture::{Capture, CaptureFile, Case, Identity, Precision, TensorSource};
+use checkpoint_spec::{
+    Captures, CaseAssay, CaseEvidence, ReferenceCaptures, RunFacts, Setting, SpecSet, Traits, assay,
+    confidence,
+};
+use proof_bundle::{CapturePaths, Materials, Role};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Read once.
+pub(crate) static GOLDEN: LazyLock<Golden> = LazyLock::new(Golden::read);
+
+/// The bundle's records and captures.
+pub(crate) struct Golden {
+    /// As JSON, so that anything in it can be told otherwise.
+    pub(crate) results: Value,
+    pub(crate) materials: Materials,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// One implementation's captures of one case.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) identity: Identity,
+    pub(crate) run: Capture,
+    pub(crate) replay: Capture,
+}
+
+/// What one reference left for one case.
+#[derive(Clone)]
+pub(crate) struct Reference {
+    pub(crate) name: String,
+    pub(crate) f32: Pair,
+    pub(crate) f64: Pair,
+}
+
+/// What everyone left for one case.
+#[derive(Clone)]
+pub(crate) struct Evidence {
+    pub(crate) case: Case,
+    pub(crate) subject: Pair,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// Where it is.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proof-bundles/golden")
+}
+
+impl Golden {
+    fn read() -> Self {
+        let results: Value = record("results");
+        let evidence = |summary: &Value| {
+            let case = summary["id"].as_str().unwrap();
+            let named = |reference: &Value| {
+                let name = reference["name"].as_str().unwrap().to_owned();
+                let [f32, f64] =
+                    ["f32", "f64"].map(|precision| Pair::read(&format!("{name}@{precision}"), case));
+                Reference { name, f32, f64 }
+            };
+            Evidence {
+                case: record(&format!("cases/{case}")),
+                subject: Pair::read("subject-rust@f32", case),
+                references: results["references"].as_array().unwrap().iter().map(named).collect(),
+            }
+        };
+        let evidence = results["cases"].as_array().unwrap().iter().map(evidence).collect();
+        Self { materials: record("materials"), evidence, results }
+    }
+}
+
+fn record<T: DeserializeOwned>(name: &str) -> T {
+    serde_json::from_slice(&fs::read(folder().join(format!("data/{name}.json"))).unwrap()).unwrap()
+}
+
+impl Pair {
+    fn read(folder_name: &str, case: &str) -> Self {
+        let open = |kind: &str| {
+            let path = format!("data/captures/{folder_name}/{case}{kind}.safetensors");
+            CaptureFile::open(&folder().join(path)).unwrap()
+        };
+        let whole = |file: &CaptureFile| Capture {
+            tensors: file
+                .names()
+                .into_iter()
+                .map(|n| (n.clone(), file.tensor(&n).unwrap().unwrap()))
+                .collect(),
+            not_contiguous: file.not_contiguous().clone(),
+        };
+        let (run, replay) = (open(""), open(".replay"));
+        Self { identity: run.identity().clone(), run: whole(&run), replay: whole(&replay) }
+    }
+
+    fn view(&self) -> Captures<'_> {
+        Captures { run: Some(&self.run), replay: Some(&self.replay) }
+    }
+}
+
+impl Reference {
+    fn view(&self) -> ReferenceCaptures<'_> {
+        ReferenceCaptures { name: self.name.clone(), peer: self.f32.view(), f64: self.f64.view() }
+    }
+}
+
+impl Evidence {
+    /// The subject's captures and everyone's.
+    pub(crate) fn pairs(&mut self) -> impl Iterator<Item = &mut Pair> {
+        let references = self.references.iter_mut().flat_map(|r| [&mut r.f32, &mut r.f64]);
+        std::iter::once(&mut self.subject).chain(references)
+    }
+
+    fn assay(&self, setting: &Setting<'_>) -> CaseAssay {
+        let shown = self.references.iter().map(Reference::view);
+        let references: Vec<ReferenceCaptures<'_>> = shown.collect();
+        let evidence = CaseEvidence {
+            case: &self.case,
+            subject: self.subject.view(),
+            not_contiguous: &self.subject.run.not_contiguous,
+            references: &references,
+        };
+        assay(setting, &evidence).unwrap()
+    }
+}
+
+/// The numbers of all cases.
+pub(crate) fn assays(specs: &SpecSet, facts: &RunFacts, evidence: &[Evidence]) -> Vec<CaseAssay> {
+    let cases: Vec<&Case> = evidence.iter().map(|evidence| &evidence.case).collect();
+    let setting = Setting {
+        specs,
+        architecture: &facts.architecture,
+        traits: Traits::of(&facts.subject.name, false),
+        confidence: confidence(specs, &facts.architecture, &cases).unwrap(),
+        subject: &facts.subject.to_string(),
+    };
+    evidence.iter().map(|evidence| evidence.assay(&setting)).collect()
+}
+
+/// Writes every capture into a folder, and says which is whose.
+pub(crate) fn store(evidence: &[Evidence], folder: &Path) -> BTreeMap<Role, BTreeMap<String, CapturePaths>> {
+    let mut captures: BTreeMap<Role, BTreeMap<String, CapturePaths>> = BTreeMap::new();
+    for Evidence { case, subject, references } in evidence {
+        let of = |name: &str, precision| Role::Reference { name: name.to_owned(), precision };
+        let mut everyone = vec![(Role::Subject, subject)];
+        for Reference { name, f32, f64 } in references {
+            everyone.extend([(of(name, Precision::F32), f32), (of(name, Precision::F64), f64)]);
+        }
+        for (number, (role, pair)) in everyone.into_iter().enumerate() {
+            let store = |capture: &Capture, kind: &str| {
+                let path = folder.join(format!("{}-{number}-{kind}.safetensors", case.id));
+                capture::write(&path, &pair.identity, capture).unwrap();
+                Some(path)
+            };
+            let paths = CapturePaths { run: store(&pair.run, "run"), replay: store(&pair.replay, "replay") };
+            captures.entry(role).or_default().insert(case.id.clone(), paths);
+        }
+    }
+    captures
+}
+
+/// Names of what is in some folder of captures, for a message.
+pub(crate) fn known(capture: &Capture) -> BTreeSet<String> {
+    capture.tensors.keys().map(ToString::to_string).collect()
+}
