@@ -30,6 +30,13 @@ fn a_share_of_the_budget_is_error_over_unit_times_magnitude() {
 }
 
 #[test]
+fn of_elements_that_use_the_same_share_the_first_is_named() {
+    let off = (1.0 + 2.0 * UNIT) as f32;
+    let found = against(&[1.0, off, off, 1.0], &[1.0; 4], &[4.0; 4]);
+    assert_eq!(found.worst.unwrap().index, [0, 1]);
+}
+
+#[test]
 fn nothing_allowed_is_passed_by_no_error_alone() {
     let found = against(&[1.0, 2.0], &[1.0, 2.0], &[0.0, 0.0]);
     assert_eq!((found.used, found.violations), (0.0, 0));

@@ -68,6 +68,17 @@ fn no_two_dtypes_match() {
 }
 
 #[test]
+fn a_declared_layout_is_required_of_a_tensor() {
+    let tensor = Tensor::from_f32(&[2, 3], &[0.0; 6]).unwrap();
+    let shape = |dimensions: &[usize]| Shape::new(dimensions).unwrap();
+    assert_eq!(tensor.require_layout(DType::F32, &shape(&[2, 3])), Ok(()));
+    let found = tensor.require_layout(DType::F32, &shape(&[3, 2])).unwrap_err();
+    assert!(matches!(found, LayoutMismatch::Shape { .. }), "{found}");
+    let found = tensor.require_layout(DType::F64, &shape(&[2, 3])).unwrap_err();
+    assert!(matches!(found, LayoutMismatch::DType { .. }), "{found}");
+}
+
+#[test]
 fn nan_is_never_accepted() {
     for criterion in criteria() {
         for (actual, expected) in [(NAN, 1.0), (1.0, NAN), (NAN, NAN), (NAN, INF), (INF, NAN), (-NAN, NAN)] {
