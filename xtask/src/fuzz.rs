@@ -42,16 +42,32 @@ struct Target {
     corpus: &'static str,
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 6] = [
     Target {
         name: "capture",
         says: "the reader of captures, beside the safetensors crate",
         corpus: "crates/capture/tests/corpus/reader",
     },
+    Target { name: "case", says: "the reader of cases", corpus: "crates/proof-bundle/tests/corpus/case" },
     Target {
         name: "comparer",
         says: "the comparer, beside a comparison element by element",
         corpus: "crates/tensor-compare/tests/corpus/comparer",
+    },
+    Target {
+        name: "manifest",
+        says: "the reader of manifests",
+        corpus: "crates/proof-bundle/tests/corpus/manifest",
+    },
+    Target {
+        name: "materials",
+        says: "the reader of the record of materials",
+        corpus: "crates/proof-bundle/tests/corpus/materials",
+    },
+    Target {
+        name: "results",
+        says: "the reader of results",
+        corpus: "crates/proof-bundle/tests/corpus/results",
     },
 ];
 
@@ -149,6 +165,9 @@ mod tests {
     fn an_unknown_target_is_refused_and_none_means_all() {
         assert_eq!(choose(&[]).map(|all| all.len()).ok(), Some(TARGETS.len()));
         let refusal = choose(&["captures".into()]).err().map(|failure| failure.to_string()).unwrap();
-        assert!(refusal.contains("captures") && refusal.contains("one of capture, comparer"), "{refusal}");
+        assert!(
+            refusal.contains("captures") && refusal.contains("one of capture, case, comparer"),
+            "{refusal}"
+        );
     }
 }

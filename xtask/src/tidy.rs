@@ -43,7 +43,7 @@ const PLACES: [Place; 10] = [
         name: "proof-bundle",
         needs: &["checkpoint-spec"],
         may: &["capture", "report", "tensor-compare"],
-        tests_may: &[],
+        tests_may: &[CORPUS],
     },
     Place { name: "gpt2", needs: &["capture"], may: &[], tests_may: &[] },
     Place { name: "reference-bridge", needs: &["capture"], may: &[], tests_may: &[] },

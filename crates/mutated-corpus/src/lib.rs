@@ -37,17 +37,22 @@ const WORDS: [&[u8]; 14] = [
 ///
 /// # Errors
 /// If the corpus cannot be read, or is empty.
-pub fn feed(corpus: &Path, versions: u64, mut accepts: impl FnMut(&[u8]) -> bool) -> io::Result<usize> {
+pub fn feed(corpus: &Path, versions: u64, accepts: impl FnMut(&[u8]) -> bool) -> io::Result<usize> {
+    let files: io::Result<Vec<_>> = files(corpus)?.into_iter().map(fs::read).collect();
+    Ok(feed_all(&files?, versions, accepts))
+}
+
+/// The same for files that are made.
+pub fn feed_all(files: &[Vec<u8>], versions: u64, mut accepts: impl FnMut(&[u8]) -> bool) -> usize {
     let mut accepted = 0;
-    for (number, file) in (0..).zip(files(corpus)?) {
-        let bytes = fs::read(file)?;
-        accepted += usize::from(accepts(&bytes));
+    for (number, bytes) in (0..).zip(files) {
+        accepted += usize::from(accepts(bytes));
         for version in 0..versions {
             let seed: u64 = number * versions + version;
-            accepts(&changed(&bytes, &mut ChaCha8Rng::seed_from_u64(seed)));
+            accepts(&changed(bytes, &mut ChaCha8Rng::seed_from_u64(seed)));
         }
     }
-    Ok(accepted)
+    accepted
 }
 
 fn files(corpus: &Path) -> io::Result<Vec<PathBuf>> {

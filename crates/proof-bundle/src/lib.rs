@@ -51,5 +51,7 @@ pub use layout::{Role, spec_digest};
 pub use materials::{DIRTY, Git, MATERIALS_SCHEMA, MaterialFile, Materials};
 pub use schemas::CASE_SCHEMA;
 pub use signature::{AllowedSigners, NAMESPACE, SignatureError, sign, signature_path};
+#[cfg(any(test, fuzzing))]
+pub use verify::fuzzing;
 pub use verify::{Demands, Evidence, Problem, Verification, VerifyError, verify, verify_as};
 pub use write::{BundleContents, CapturePaths, WriteError, list_captures, write};

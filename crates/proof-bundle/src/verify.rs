@@ -339,7 +339,7 @@ fn sound_if_none<T>(problems: Vec<Problem>, sound: T) -> Room<T> {
     Ok(if problems.is_empty() { Ok(sound) } else { Err(problems) })
 }
 
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;

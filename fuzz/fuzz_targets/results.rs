@@ -1,0 +1,6 @@
+//! The reader of results.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    proof_bundle::fuzzing::results(bytes);
+});
