@@ -203,6 +203,9 @@ fn facts(told: &Told, evidence: &[Evidence]) -> RunFacts {
     }
     let mut results: Results = serde_json::from_value(record).unwrap();
     results.cases.retain(|summary| !told.without_cases.contains(&summary.id));
+    let repeats = &mut results.determinism.implementations;
+    repeats.iter_mut().for_each(|repeated| repeated.cases.retain(|case| !told.without_cases.contains(case)));
+    repeats.retain(|repeated| told.without_cases.is_empty() || !repeated.cases.is_empty());
     let cases: Vec<Case> = evidence.iter().map(|evidence| evidence.case.clone()).collect();
     let mut facts = RunFacts::recorded(&results, &cases, false, false);
     if !told.checkpoints.is_empty() {
