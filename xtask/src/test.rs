@@ -51,11 +51,13 @@ enum Work {
     Python(&'static [&'static str]),
     Setup,
     Tidy,
+    /// The verifier of bundles in Python, on the bundles that cargo's verifier is tested on.
+    SecondVerifier,
     CheckpointAll,
 }
 
 /// Quick ones first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "fmt", says: "format of the Rust code", work: Work::Cargo(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", says: "the repository's own rules", work: Work::Tidy },
     Step { name: "setup", says: "the Python environment", work: Work::Setup },
@@ -81,6 +83,11 @@ const STEPS: [Step; 10] = [
         work: Work::CargoWithReferences(&["test", "--workspace"]),
     },
     Step { name: "pytest", says: "tests of the Python code", work: Work::Python(&["pytest"]) },
+    Step {
+        name: "verifiers",
+        says: "the second verifier on every hostile bundle",
+        work: Work::SecondVerifier,
+    },
     Step { name: "checkpoint", says: "`checkpoint all` on the bundled model", work: Work::CheckpointAll },
 ];
 
@@ -175,6 +182,17 @@ fn work(repository: &Repository, work: &Work) -> Result<Option<String>, Failure>
             let mut python = repository.python_command();
             python.current_dir(repository.reference()).arg("-m").args(*arguments);
             process::run(python)?
+        }
+        Work::SecondVerifier => {
+            setup::ensure(repository)?;
+            let mut cargo = repository.cargo();
+            // Of the whole workspace: another choice of packages would compile the dependencies anew.
+            cargo
+                .args(["test", "--workspace", "--test", "hostile", "--", "against"])
+                .arg(repository.python())
+                .arg(repository.reference().join("verify_bundle.py"));
+            conformance::link_python(&mut cargo, repository);
+            process::run(cargo)?
         }
         Work::CheckpointAll => {
             let programs = Programs::build(repository, Build::WithReferences)?;
