@@ -1,0 +1,141 @@
+"""Whether a recorded outcome is the computed one, field by field, as closely as the format asks."""
+
+import math
+from typing import Any
+
+from bundle_verifier.budget import Budget, Systematic
+from bundle_verifier.elements import Element, recorded_element
+from bundle_verifier.evidence import Outcome
+from bundle_verifier.schema import measured, spelled
+from bundle_verifier.statistics import Statistics
+
+SUMS, FITS = 1e-12, 1e-6
+Difference = tuple[str, str, str]  # field, expected (computed), found (recorded)
+
+
+def differences(computed: Statistics | Outcome, record: dict[str, Any]) -> list[Difference]:
+    if isinstance(computed, Outcome):
+        return _mismatch(computed, record)
+    if record["kind"] != "compared":
+        return [("kind", "compared", record["kind"])]
+    return _statistics(computed, record["statistics"])
+
+
+def adopted(computed: Statistics | Outcome, record: dict[str, Any]) -> Statistics | Outcome:
+    """The recorded numbers, once found to match: no verdict hangs on the last digit of a sum."""
+    if isinstance(computed, Outcome):
+        return computed
+    recorded = record["statistics"]
+    computed.mean_abs, computed.rmse = measured(recorded["mean_abs"]), measured(recorded["rmse"])
+    if computed.budget is not None:
+        computed.budget.systematic = [recorded_systematic(s) for s in recorded["budget"]["systematic"]]
+    return computed
+
+
+def same(a: float, b: float) -> bool:
+    """Bit for bit; NaN is NaN, whatever its payload."""
+    return (math.isnan(a) and math.isnan(b)) or (a == b and math.copysign(1.0, a) == math.copysign(1.0, b))
+
+
+def near(a: float, b: float, tolerance: float) -> bool:
+    """Bit for bit, or finite and off by at most `tolerance` times the larger one."""
+    finite = math.isfinite(a) and math.isfinite(b)
+    return same(a, b) or (tolerance > 0.0 and finite and abs(a - b) <= tolerance * max(abs(a), abs(b)))
+
+
+def recorded_systematic(record: dict[str, Any]) -> Systematic:
+    fields = ("scale", "scale_allowed", "offset", "offset_allowed", "used")
+    values = [measured(record[name]) for name in fields]
+    return Systematic(record["axis"], record["index"], values[0], values[1], values[2], values[3], values[4])
+
+
+def _mismatch(computed: Outcome, record: dict[str, Any]) -> list[Difference]:
+    expected: dict[str, Any] = {"kind": computed.kind}
+    if computed.kind != "unreadable":
+        expected["side"] = computed.side
+    if computed.kind in ("shape_mismatch", "dtype_mismatch"):
+        expected["expected"] = _listed(computed.expected)
+        expected["found"] = _listed(computed.found)
+    return [(name, repr(v), repr(record.get(name))) for name, v in expected.items() if record.get(name) != v]
+
+
+def _listed(value: tuple[int, ...] | str) -> list[int] | str:
+    return value if isinstance(value, str) else list(value)
+
+
+def _statistics(computed: Statistics, record: dict[str, Any]) -> list[Difference]:
+    counts = ("elements", "violations", "non_finite", "max_ulp", "buckets", "ties")
+    found = [(n, repr(getattr(computed, n)), repr(record[n])) for n in counts if getattr(computed, n) != record[n]]
+    tolerances = {"max_abs": 0.0, "max_rel": 0.0, "used": 0.0, "mean_abs": SUMS, "rmse": SUMS}
+    for name, tolerance in tolerances.items():
+        value: float = getattr(computed, name)
+        if not near(value, measured(record[name]), tolerance):
+            found.append((name, spelled(value), record[name]))
+    if not _same_cosine(computed.cosine, record["cosine"]):
+        found.append(("cosine", repr(computed.cosine), repr(record["cosine"])))
+    recorded_range = record["range"] and tuple(map(measured, record["range"]))
+    if computed.range != recorded_range:
+        found.append(("range", repr(computed.range), repr(record["range"])))
+    found += _elements("worst", computed.worst, record["worst"])
+    return found + _budget(computed.budget, record["budget"])
+
+
+def _same_cosine(computed: float | None, record: str | None) -> bool:
+    if computed is None or record is None:
+        return computed is None and record is None
+    return abs(computed - measured(record)) <= SUMS
+
+
+def _elements(name: str, computed: list[Element], records: list[dict[str, Any]]) -> list[Difference]:
+    recorded = [recorded_element(record) for record in records]
+    if len(recorded) == len(computed) and all(map(_same_element, computed, recorded)):
+        return []
+    return [(name, repr(computed), repr(recorded))]
+
+
+def _same_element(a: Element, b: Element) -> bool:
+    pairs = [(a.actual, b.actual), (a.expected, b.expected), (a.error, b.error), (a.allowed, b.allowed)]
+    return a.index == b.index and all(same(x, y) for x, y in pairs)
+
+
+def _budget(computed: Budget | None, record: dict[str, Any] | None) -> list[Difference]:
+    if computed is None or record is None:
+        return [] if computed is None and record is None else [("budget", repr(computed), repr(record))]
+    found: list[Difference] = []
+    if not same(computed.used, measured(record["used"])):
+        found.append(("budget.used", spelled(computed.used), record["used"]))
+    if computed.violations != record["violations"]:
+        found.append(("budget.violations", repr(computed.violations), repr(record["violations"])))
+    worst = [computed.worst] if computed.worst is not None else []
+    found += _elements("budget.worst", worst, [record["worst"]] if record["worst"] else [])
+    recorded = [recorded_systematic(s) for s in record["systematic"]]
+    slices = [fits for fits in computed.by_slice if fits]
+    if len(recorded) != len(slices):
+        return [*found, ("budget.systematic", f"{len(slices)} results", f"{len(recorded)}")]
+    for worst_fit, fits, entry in zip(computed.systematic, slices, recorded, strict=True):
+        if not _same_systematic(worst_fit, fits, entry):
+            found.append(("budget.systematic", repr(worst_fit), repr(entry)))
+    return found
+
+
+def _same_systematic(worst: Systematic, fits: list[Systematic], recorded: Systematic) -> bool:
+    """The recorded fit is the one computed for its index, and none takes more than it by more than a rounding."""
+    own = next((fit for fit in fits if (fit.axis, fit.index) == (recorded.axis, recorded.index)), None)
+    if own is None:
+        return False
+    return (
+        _within(own.scale, recorded.scale, own.scale_allowed)
+        and _within(own.offset, recorded.offset, own.offset_allowed)
+        and near(own.scale_allowed, recorded.scale_allowed, FITS)
+        and near(own.offset_allowed, recorded.offset_allowed, FITS)
+        and _as_used(own.used, recorded.used)
+        and _as_used(worst.used, recorded.used)
+    )
+
+
+def _within(a: float, b: float, unit: float) -> bool:
+    return near(a, b, FITS) or (math.isfinite(unit) and abs(a - b) <= FITS * unit)
+
+
+def _as_used(a: float, b: float) -> bool:
+    return near(a, b, FITS) or abs(a - b) <= FITS
