@@ -51,6 +51,8 @@ class CaseChecker:
         checked, findings = 0, []
         for required in concerned:
             try:
+                if requirement.check == "distinct":  # the other one is looked at first
+                    self.look(_following(required, chosen))
                 with np.errstate(all="ignore"):
                     held = holds(self, required, chosen, self.look(required))
                 checked += 1
@@ -132,9 +134,7 @@ class CaseChecker:
         return bool((np.abs(_rows(x) - z) <= bound).all())
 
     def distinct(self, required: Required, chosen: list[Required], x: Tensor) -> bool:
-        group = [r for r in chosen if (r.layer, r.step) == (required.layer, required.step)]
-        following = group[(group.index(required) + 1) % len(group)]
-        return x.tobytes() != self.look(following).tobytes()
+        return x.tobytes() != self.look(_following(required, chosen)).tobytes()
 
     def cache_zero_when_unused(self, required: Required, _: list[Required], x: Tensor) -> bool:
         axis = required.activation.shape.index("C")
@@ -211,6 +211,12 @@ class _Norm:
         a = 3.0 * self.u * v * (self.variance + self.mean * self.mean)
         divisor = self.variance + epsilon - a
         self.delta: Floats = np.where(divisor > 0.0, a / divisor, sys.float_info.max)
+
+
+def _following(required: Required, chosen: list[Required]) -> Required:
+    """The next one of the same layer and step; after the last the first."""
+    group = [r for r in chosen if (r.layer, r.step) == (required.layer, required.step)]
+    return group[(group.index(required) + 1) % len(group)]
 
 
 def _rows(x: Tensor) -> Floats:
