@@ -10,7 +10,7 @@ from bundle_verifier.law import Activation, Case, Law, Step
 from bundle_verifier.problem import InvalidEvidenceError
 
 RESULTS = "data/results.json"
-MOST_LAYERS = 10_000  # of this verifier: what it plans is in memory, and a record claims it in one number
+MOST_PLANNED = 2**22  # layers × steps × activations: a record claims layers in one number
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,23 @@ class Traits:
 
 
 class Plan:
-    def __init__(self, law: Law, architecture: dict[str, Any]) -> None:
+    def __init__(self, law: Law, architecture: dict[str, Any], summaries: list[dict[str, Any]]) -> None:
+        """`summaries`: of the cases, as the results have them."""
         self.law, self.layers = law, architecture["layers"]
         self.sizes: dict[str, int] = architecture["sizes"]
         self.constants: dict[str, float] = architecture["constants"]
-        if not 1 <= self.layers <= MOST_LAYERS:
-            raise InvalidEvidenceError(f"{RESULTS} architecture.layers", f"1 to {MOST_LAYERS} layers", f"{self.layers}")
+        self._check_extent(max((summary["steps"] for summary in summaries), default=1))
         self._whole = law.whole_case_names()
         nodes = self._nodes()
         self._before = self._ordered([n for n in nodes if n.activation.steps == "case" and not n.activation.inputs])
         self._within = self._ordered([n for n in nodes if n.activation.steps != "case"])
         self._after = self._ordered([n for n in nodes if n.activation.steps == "case" and n.activation.inputs])
+
+    def _check_extent(self, steps: int) -> None:
+        planned = self.layers * max(steps, 1) * sum(len(spec.activations) for spec in self.law.specs)
+        if self.layers < 1 or planned > MOST_PLANNED:
+            expected = f"at least 1, and layers × steps × activations at most {MOST_PLANNED}"
+            raise InvalidEvidenceError(f"{RESULTS} architecture.layers", expected, f"{self.layers}, so {planned}")
 
     def required(self, case: Case, mode: str, precision: str, traits: Traits) -> list[Required]:
         chosen = [(node, None) for node in self._before]

@@ -23,7 +23,7 @@ def read_records(bag: Bag, specs: Path) -> Evidence:
     materials = _record(bag, MATERIALS, records.MATERIALS)
     _check_reservation(results, materials)
     law = _law(specs, results["architecture"]["family"])
-    plan = Plan(law, results["architecture"])
+    plan = Plan(law, results["architecture"], results["cases"])
     seen: set[str] = set()
     cases: list[Case] = []
     for summary in results["cases"]:

@@ -239,7 +239,7 @@ def _evidence(folder: Path, specs: Path, materials: dict[str, Any]) -> Evidence:
     }
     sizes = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     case = Case("tiny", TOKENS, False, SCHEDULE, 0)
-    return Evidence(Bag(folder, sizes), law, Plan(law, architecture), results, materials, [case])
+    return Evidence(Bag(folder, sizes), law, Plan(law, architecture, results["cases"]), results, materials, [case])
 
 
 def _results(evidence: Evidence) -> dict[str, Any]:
