@@ -185,7 +185,7 @@ def _activation(name: str, *inputs: str, **fields: object) -> Activation:
     given = {"shape": ("B", "S"), "steps": "every", "applies": "always", "composite": False, **fields}
     return Activation(
         name=name,
-        shape=given["shape"],  # type: ignore[arg-type]
+        shape=given["shape"],
         kind="float",
         steps=str(given["steps"]),
         inputs=inputs,
