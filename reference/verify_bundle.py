@@ -1,27 +1,40 @@
-"""Verifies a proof bundle without any of the code that wrote it.
+"""Verifies proof bundles without any of the code that wrote them.
 
 A second implementation of crates/proof-bundle/FORMAT.md, in Python with NumPy: it reads the records strictly, holds
 the specs against its own, computes every number again from the stored tensors and derives every word again.
 
-Not recomputed, and not claimed: the renderings (report.html, report.md, junit.xml), of which only the digests are
-checked; the texts of findings; the digests in materials.json of things that a bundle does not hold; notes, options,
-incidents and what did not apply, which are taken as recorded.
+Not recomputed, and not claimed: the renderings (report.html, report.md, junit.xml) and the schemas, of which only the
+digests are checked; the texts of findings; what FORMAT.md calls the record's word (section 12): faults, laws, repeats
+but the first, cases without tensors, incidents, notes. Signatures are not looked at. Of what may be stale it compares
+the commit and the two lock files with the work tree; the source of the references, the schemas and the weights it
+does not.
 
-Exit codes: 0 conforming, 1 not conforming, 2 invalid evidence, 4 incomplete, 64 usage, 70 it could not be read.
+Exit codes: 0 conforming, 1 not conforming, 2 invalid evidence, 3 stale evidence, 4 incomplete, 64 usage, 70 it could
+not be read. Of several bundles the exit code is the gravest: 70, 2, 3, 1, 4, 0.
 """
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: nothing here multiplies matrices
+
 import argparse
+import resource
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from bundle_verifier.problem import harmless
-from bundle_verifier.verification import verify
+from bundle_verifier.repository import CASES, SPECS, Repository
+from bundle_verifier.verification import UNREADABLE, Question, verify
 
-SPECS = Path(__file__).resolve().parent.parent / "crates" / "checkpoint-spec" / "specs"
+ROOT = Path(__file__).resolve().parent.parent
+MOST_MEMORY = 512 << 20
+GRAVITY = [70, 2, 3, 1, 4, 0]
 EXAMPLES = """examples:
-  python reference/verify_bundle.py proof-bundles/5683caee9130-25f0ca06-4e6025ee
-  python reference/verify_bundle.py --specs my/trusted/specs DIR
+  python reference/verify_bundle.py --historical proof-bundles/golden
+  python reference/verify_bundle.py proof-bundles/*/              # of this very work tree
+  python reference/verify_bundle.py --historical --expect-commit f328d059ebf7 DIR
+  python reference/verify_bundle.py --partial DIR                 # a run of some checkpoints or cases
 """
 
 
@@ -31,25 +44,48 @@ class Parser(argparse.ArgumentParser):
         self.exit(64, f"{self.prog}: {message}\n")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(
+def parser() -> Parser:
+    made = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("bundle", type=Path, metavar="DIR", help="the folder of the bundle")
-    parser.add_argument(
-        "--specs", type=Path, default=SPECS, help="specs/<family>/*.toml to judge by (default: the repository's)"
+    made.add_argument("bundles", type=Path, nargs="+", metavar="DIR", help="the folder of a bundle")
+    made.add_argument("--historical", action="store_true", help="do not ask whether it is of this work tree")
+    made.add_argument("--expect-commit", metavar="COMMIT", help="exit 3 unless it is of this commit, and clean")
+    made.add_argument("--partial", action="store_true", help="a run of some of the checkpoints and cases is enough")
+    made.add_argument(
+        "--specs", type=Path, default=ROOT / SPECS, help="specs/<family>/*.toml to judge by (default: the repository's)"
     )
-    options = parser.parse_args(arguments)
+    made.add_argument("--cases", type=Path, default=ROOT / CASES, help="the own cases (default: the repository's)")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    made = parser()
+    options = made.parse_args(arguments)
     if not options.specs.is_dir():
-        parser.error(f"--specs {options.specs}: no such folder; expected specs/<family>/*.toml")
+        made.error(f"--specs {options.specs}: no such folder; expected specs/<family>/*.toml")
+    repository = Repository(ROOT)
+    question = Question(
+        options.specs, options.cases, repository, options.historical, options.expect_commit, options.partial
+    )
+    codes = []
+    for bundle in options.bundles:
+        if len(options.bundles) > 1:
+            print(harmless(f"bundle         {bundle}"))
+        codes.append(_verify(bundle, question))
+    return min(codes, key=GRAVITY.index)
+
+
+def _verify(bundle: Path, question: Question) -> int:
     try:
-        return verify(options.bundle, options.specs)
+        return verify(bundle, question)
     except OSError as error:
         print(harmless(f"cannot read: {error}"), file=sys.stderr)
     except Exception as error:  # a verifier that breaks has verified nothing, and says so in one line
         print(harmless(f"internal error: {type(error).__name__}: {error}"), file=sys.stderr)
-    return 70
+    return UNREADABLE
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     sys.exit(main())

@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
-from bundle_verifier.budget import Budget, Systematic
+from bundle_verifier.budget import Budget
 from bundle_verifier.elements import Element, recorded_element
 from bundle_verifier.evidence import Outcome
-from bundle_verifier.schema import measured, spelled
+from bundle_verifier.spelling import measured, spelled
 from bundle_verifier.statistics import Statistics
+from bundle_verifier.systematic import Fits, Systematic
 
 SUMS, FITS = 1e-12, 1e-6
 Difference = tuple[str, str, str]  # field, expected (computed), found (recorded)
@@ -18,18 +19,9 @@ def differences(computed: Statistics | Outcome, record: dict[str, Any]) -> list[
         return _mismatch(computed, record)
     if record["kind"] != "compared":
         return [("kind", "compared", record["kind"])]
-    return _statistics(computed, record["statistics"])
-
-
-def adopted(computed: Statistics | Outcome, record: dict[str, Any]) -> Statistics | Outcome:
-    """The recorded numbers, once found to match: no verdict hangs on the last digit of a sum."""
-    if isinstance(computed, Outcome):
-        return computed
-    recorded = record["statistics"]
-    computed.mean_abs, computed.rmse = measured(recorded["mean_abs"]), measured(recorded["rmse"])
-    if computed.budget is not None:
-        computed.budget.systematic = [recorded_systematic(s) for s in recorded["budget"]["systematic"]]
-    return computed
+    shape = list(computed.shape)
+    found = [] if shape == record["shape"] else [("shape", f"{shape}", f"{record['shape']}")]
+    return found + _statistics(computed, record["statistics"])
 
 
 def same(a: float, b: float) -> bool:
@@ -43,17 +35,24 @@ def near(a: float, b: float, tolerance: float) -> bool:
     return same(a, b) or (tolerance > 0.0 and finite and abs(a - b) <= tolerance * max(abs(a), abs(b)))
 
 
+def same_measured(computed: float | None, record: str | None) -> bool:
+    if computed is None or record is None:
+        return computed is None and record is None
+    return same(computed, measured(record))
+
+
 def recorded_systematic(record: dict[str, Any]) -> Systematic:
     fields = ("scale", "scale_allowed", "offset", "offset_allowed", "used")
     values = [measured(record[name]) for name in fields]
-    return Systematic(record["axis"], record["index"], values[0], values[1], values[2], values[3], values[4])
+    place = (record["axis"], record.get("paired", False), record["index"])
+    return Systematic(*place, values[0], values[1], values[2], values[3], values[4])
 
 
 def _mismatch(computed: Outcome, record: dict[str, Any]) -> list[Difference]:
     expected: dict[str, Any] = {"kind": computed.kind}
     if computed.kind != "unreadable":
         expected["side"] = computed.side
-    if computed.kind in ("shape_mismatch", "dtype_mismatch"):
+    if computed.mismatch:
         expected["expected"] = _listed(computed.expected)
         expected["found"] = _listed(computed.found)
     return [(name, repr(v), repr(record.get(name))) for name, v in expected.items() if record.get(name) != v]
@@ -109,21 +108,21 @@ def _budget(computed: Budget | None, record: dict[str, Any] | None) -> list[Diff
     worst = [computed.worst] if computed.worst is not None else []
     found += _elements("budget.worst", worst, [record["worst"]] if record["worst"] else [])
     recorded = [recorded_systematic(s) for s in record["systematic"]]
-    slices = [fits for fits in computed.by_slice if fits]
-    if len(recorded) != len(slices):
-        return [*found, ("budget.systematic", f"{len(slices)} results", f"{len(recorded)}")]
-    for worst_fit, fits, entry in zip(computed.systematic, slices, recorded, strict=True):
+    if len(recorded) != len(computed.systematic):
+        return [*found, ("budget.systematic", f"{len(computed.systematic)} results", f"{len(recorded)}")]
+    for worst_fit, fits, entry in zip(computed.systematic, computed.fits, recorded, strict=True):
         if not _same_systematic(worst_fit, fits, entry):
             found.append(("budget.systematic", repr(worst_fit), repr(entry)))
     return found
 
 
-def _same_systematic(worst: Systematic, fits: list[Systematic], recorded: Systematic) -> bool:
+def _same_systematic(worst: Systematic, fits: Fits, recorded: Systematic) -> bool:
     """The recorded fit is the one computed for its index, and none takes more than it by more than a rounding."""
-    own = next((fit for fit in fits if (fit.axis, fit.index) == (recorded.axis, recorded.index)), None)
-    if own is None:
+    whole = worst.index is None
+    if (worst.axis, worst.paired, whole) != (recorded.axis, recorded.paired, recorded.index is None):
         return False
-    return (
+    own = fits.at(recorded.index or 0)
+    return own is not None and (
         _within(own.scale, recorded.scale, own.scale_allowed)
         and _within(own.offset, recorded.offset, own.offset_allowed)
         and near(own.scale_allowed, recorded.scale_allowed, FITS)

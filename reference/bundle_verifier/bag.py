@@ -1,5 +1,6 @@
 """The folder: only regular files with harmless names, exactly those that the manifests list, with their digests."""
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -17,6 +18,12 @@ PIECE = 1 << 20
 PART = re.compile(rb"[A-Za-z0-9@_+-][A-Za-z0-9@._+-]{0,99}")
 MANIFEST_LINE = re.compile(rb"([0-9a-f]{64})  ([A-Za-z0-9@._+/-]+)\n")
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+NAME = r"[A-Za-z0-9@_+-][A-Za-z0-9@._+-]{0,99}"
+INFO = re.compile(
+    rf"Bag-Software-Agent: trialplate {NAME}\nBagging-Date: \d{{4}}-\d{{2}}-\d{{2}}\n"
+    rf"External-Identifier: ({NAME})\nPayload-Oxum: (\d{{1,20}}\.\d{{1,20}})\n",
+    re.ASCII,
+)
 TAGGED = ["bag-info.txt", "bagit.txt", "manifest-sha256.txt"]
 TAG_MANIFEST = "tagmanifest-sha256.txt"
 
@@ -25,6 +32,8 @@ TAG_MANIFEST = "tagmanifest-sha256.txt"
 class Bag:
     folder: Path
     sizes: dict[str, int]  # bytes of every file, by its path in the bag, as the walk saw it
+    digests: dict[str, str]  # SHA-256 of every file that a manifest lists, as found
+    name: str  # as bag-info.txt says it
 
     def payload(self) -> list[str]:
         return sorted(path for path in self.sizes if path.startswith("data/"))
@@ -90,10 +99,11 @@ def open_bag(folder: Path) -> Bag:
         sizes[path] = size
         if len(sizes) > MOST_FILES:
             raise InvalidEvidenceError(str(folder), f"at most {MOST_FILES} files", "more")
-    bag = Bag(folder, dict(sorted(sizes.items())))
-    _check_tag_files(bag)
-    payload = _manifest(bag, "manifest-sha256.txt")
+    bag = Bag(folder, dict(sorted(sizes.items())), {}, "")
+    _check_case(bag)
+    bag = dataclasses.replace(bag, name=_check_tag_files(bag))
     tagged = _manifest(bag, TAG_MANIFEST)
+    payload = _manifest(bag, "manifest-sha256.txt")
     _same_set(TAG_MANIFEST, TAGGED, tagged)
     _same_set("manifest-sha256.txt", bag.payload(), payload)
     _same_set("the bag", sorted([*payload, *TAGGED, TAG_MANIFEST]), bag.sizes)
@@ -101,6 +111,7 @@ def open_bag(folder: Path) -> Bag:
         found = bag.digest(path)
         if found != expected:
             raise InvalidEvidenceError(path, f"SHA-256 {expected}, as its manifest says", found)
+        bag.digests[path] = found
     return bag
 
 
@@ -131,25 +142,39 @@ def _kind(mode: int) -> str:
     return next((name for test, name in kinds if test(mode)), "a device")
 
 
-def _check_tag_files(bag: Bag) -> None:
+def _check_case(bag: Bag) -> None:
+    seen: dict[str, str] = {}
+    for path in bag.sizes:
+        other = seen.setdefault(path.lower(), path)
+        if other != path:
+            raise InvalidEvidenceError(path, "paths that differ in more than case", f"{other} as well")
+
+
+def _check_tag_files(bag: Bag) -> str:
+    """The name of the bundle, as bag-info.txt says it."""
     for path in [*TAGGED, TAG_MANIFEST]:
         if path not in bag.sizes:
             raise InvalidEvidenceError(path, "the tag file", "none")
-        _text(path, bag.read(path, LARGEST_TAG_FILE))
+        if bag.sizes[path] > LARGEST_TAG_FILE:
+            raise InvalidEvidenceError(path, f"at most {LARGEST_TAG_FILE} bytes", f"{bag.sizes[path]}")
     found = bag.read("bagit.txt", LARGEST_TAG_FILE)
     if found != DECLARATION:
         raise InvalidEvidenceError("bagit.txt", repr(DECLARATION), repr(found[:200]))
+    data = bag.read("bag-info.txt", LARGEST_TAG_FILE)
     payload = bag.payload()
-    oxum = f"Payload-Oxum: {sum(bag.sizes[path] for path in payload)}.{len(payload)}"
-    lines = bag.read("bag-info.txt", LARGEST_TAG_FILE).decode().split("\n")
-    stated = [line for line in lines if line.startswith("Payload-Oxum:")]
-    if stated != [oxum]:
-        raise InvalidEvidenceError("bag-info.txt", f"the line {oxum}", brief(repr(stated)))
+    oxum = f"{sum(bag.sizes[path] for path in payload)}.{len(payload)}"
+    said = INFO.fullmatch(_text("bag-info.txt", data))
+    if said is None:
+        expected = "four lines: Bag-Software-Agent, Bagging-Date, External-Identifier and Payload-Oxum"
+        raise InvalidEvidenceError("bag-info.txt", expected, brief(repr(data[:400])))
+    if said[2] != oxum:
+        raise InvalidEvidenceError("bag-info.txt", f"Payload-Oxum: {oxum}", said[2])
+    return said[1]
 
 
-def _text(path: str, data: bytes) -> None:
+def _text(path: str, data: bytes) -> str:
     try:
-        data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         raise InvalidEvidenceError(path, "UTF-8", str(error)) from None
 
@@ -169,6 +194,8 @@ def _manifest(bag: Bag, path: str) -> dict[str, str]:
             raise InvalidEvidenceError(path, "paths of the allowed form", repr(name))
         if name <= before:
             raise InvalidEvidenceError(path, f"paths in ascending order, each once, after {before!r}", repr(name))
+        if len(digests) == MOST_FILES:
+            raise InvalidEvidenceError(path, f"at most {MOST_FILES} lines", "more")
         digests[name.decode()] = digest.decode()
         position, before = line.end(), name
     return digests

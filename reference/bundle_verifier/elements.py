@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bundle_verifier.schema import measured
+from bundle_verifier.spelling import measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Element:
     index: tuple[int, ...]
     actual: float
@@ -18,16 +17,8 @@ class Element:
     allowed: float
 
 
-def element(
-    shape: tuple[int, ...],
-    position: int,
-    actual: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    error: NDArray[np.float64],
-    allowed: float,
-) -> Element:
-    index = tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()
-    return Element(index, float(actual[position]), float(expected[position]), float(error[position]), allowed)
+def multi_index(shape: tuple[int, ...], position: int) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()
 
 
 def recorded_element(record: dict[str, Any]) -> Element:

@@ -1,16 +1,26 @@
 """A bundle as it was read: records, cases, captures by implementation, and how a required tensor is had from them."""
 
 import re
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bundle_verifier.bag import Bag
-from bundle_verifier.law import Case, Law
+from bundle_verifier.case import Case
 from bundle_verifier.plan import Plan, Required, Traits
 from bundle_verifier.problem import InvalidEvidenceError
-from bundle_verifier.tensor_file import Tensor, TensorFile
+from bundle_verifier.specs import Specs
+from bundle_verifier.tensor import Tensor
+from bundle_verifier.tensor_file import TensorFile
 
 SUFFIXES = {"run": ".safetensors", "replay": ".replay.safetensors"}
+MODES = ("run", "replay")
+HALVES = ("f16", "bf16")
+ROUNDINGS = {"f32": 2.0**-24, "f16": 2.0**-11, "bf16": 2.0**-8, "f64": 2.0**-53}
+SMALLEST_NORMALS = {"f16": 2.0**-14}
+SMALLEST_NORMAL = 2.0**-126
+MOST_OPEN = 32  # captures; each holds its header
 
 
 def file_name(name: str) -> str:
@@ -19,7 +29,7 @@ def file_name(name: str) -> str:
     return made if made and not made.startswith(".") else f"_{made}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """Why there is nothing to compare; `kind` and fields as they are recorded."""
 
@@ -32,30 +42,46 @@ class Outcome:
     def reason(self) -> str:
         return {"shape_mismatch": "shape", "dtype_mismatch": "dtype"}.get(self.kind, self.kind)
 
+    @property
+    def mismatch(self) -> bool:
+        return self.kind.endswith("_mismatch")
+
 
 @dataclass
 class Evidence:
     bag: Bag
-    law: Law
+    specs: Specs
     plan: Plan
     results: dict[str, Any]
     materials: dict[str, Any]
     cases: list[Case]
-    problems: list[Any] = field(default_factory=list)
 
-    @property
+    @cached_property
     def subject(self) -> str:
         return label(self.results["subject"])
 
     @property
-    def traits(self) -> Traits:
-        return Traits(self.results["subject"]["name"] == "rust", True)
+    def precision(self) -> str:
+        precision: str = self.results["subject"]["precision"]
+        return precision
 
     @property
+    def half(self) -> bool:
+        return self.precision in HALVES
+
+    @property
+    def peer_precision(self) -> str:
+        return self.precision if self.half else "f32"
+
+    @cached_property
+    def traits(self) -> Traits:
+        return Traits(self.results["subject"]["name"] == "rust", tokenizer=True)
+
+    @cached_property
     def counted_traits(self) -> Traits:
         return Traits(self.traits.preallocated_cache, bool(self.materials["tokenizer"]))
 
-    @property
+    @cached_property
     def references(self) -> list[str]:
         return [identity["name"] for identity in self.results["references"]]
 
@@ -63,18 +89,33 @@ class Evidence:
     def oracle(self) -> str:
         return f"{self.references[0]}@f64"
 
-    @property
-    def peers(self) -> list[str]:
-        """Labels of the f32 runs that judge: the references' that are not the subject itself."""
-        return [f"{name}@f32" for name in self.references if f"{name}@f32" != self.subject]
+    @cached_property
+    def measured(self) -> list[str]:
+        """Labels of the references' runs at the peer precision."""
+        return [f"{name}@{self.peer_precision}" for name in self.references]
 
-    def folders(self) -> dict[str, set[str]]:
-        """Folders of implementations, and whose captures may be in each."""
-        allowed: dict[str, set[str]] = {file_name(f"subject-{self.subject}"): {self.subject}}
-        for name in self.references:
-            for precision in ("f32", "f64"):
-                allowed.setdefault(file_name(f"{name}@{precision}"), set()).add(f"{name}@{precision}")
-        return allowed
+    @cached_property
+    def peers(self) -> list[str]:
+        """Those of them that are not the subject itself."""
+        return [peer for peer in self.measured if peer != self.subject]
+
+    @property
+    def digest_only(self) -> list[str]:
+        cases: list[str] = self.results["tensors"]["digest_only"]
+        return cases
+
+    @cached_property
+    def folders(self) -> dict[str, str]:
+        """Folders of implementations, and whose captures are in each."""
+        precisions = ["f32", "f64", *([self.precision] if self.half else [])]
+        labels = [f"{name}@{precision}" for name in self.references for precision in precisions]
+        subject = f"subject-{self.subject}"
+        found = {file_name(subject): (subject, self.subject)}
+        for name in labels:
+            if found.setdefault(file_name(name), (name, name)) != (name, name):
+                expected = f"every implementation in a folder of its own, {file_name(name)}"
+                raise InvalidEvidenceError("data/results.json", expected, f"{found[file_name(name)][0]} and {name}")
+        return {folder: producer for folder, (_, producer) in found.items()}
 
 
 def label(identity: dict[str, Any]) -> str:
@@ -86,11 +127,11 @@ def capture_path(folder: str, case: str, mode: str) -> str:
 
 
 class Captures:
-    """The captures of one case, opened when they are first asked for."""
+    """The captures of one case, opened when they are asked for."""
 
     def __init__(self, evidence: Evidence, case: Case) -> None:
         self._evidence, self._case = evidence, case
-        self._open: dict[tuple[str, str], TensorFile | None] = {}
+        self._open: OrderedDict[tuple[str, str], TensorFile | None] = OrderedDict()
 
     def __enter__(self) -> "Captures":
         return self
@@ -101,10 +142,17 @@ class Captures:
                 file.close()
 
     def file(self, side: str, mode: str) -> TensorFile | None:
-        """`side`: `subject`, or the label of a reference."""
-        if (side, mode) not in self._open:
-            self._open[side, mode] = self._opened(side, mode)
-        return self._open[side, mode]
+        """`side`: `subject`, or the label of a reference. A file is closed when many others have been asked for."""
+        key = (side, mode)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        if len(self._open) == MOST_OPEN:
+            _, oldest = self._open.popitem(last=False)
+            if oldest is not None:
+                oldest.close()
+        self._open[key] = self._opened(side, mode)
+        return self._open[key]
 
     def fetch(self, side: str, mode: str, required: Required, tensor: str | None = None) -> Tensor | Outcome:
         name = tensor or required.tensor
@@ -117,7 +165,11 @@ class Captures:
         dtype = "F64" if required.activation.kind == "float" and side.endswith("@f64") else required.dtype
         if entry.dtype != dtype:
             return Outcome("dtype_mismatch", side, dtype, entry.dtype)
-        return file.read(name)
+        return file.tensor(name)
+
+    def named(self, side: str, mode: str, name: str) -> Tensor | None:
+        file = self.file(side, mode)
+        return file.tensor(name) if file is not None and name in file.entries else None
 
     def _opened(self, side: str, mode: str) -> TensorFile | None:
         folder = f"subject-{self._evidence.subject}" if side == "subject" else side
@@ -129,9 +181,14 @@ class Captures:
 
 def open_capture(evidence: Evidence, path: str) -> TensorFile:
     """The capture, once it says that it is of who its folder says."""
-    expected = evidence.folders()[path.split("/")[2]]
+    expected = evidence.folders[path.split("/")[2]]
     file = TensorFile(evidence.bag, path)
-    if file.label not in expected:
+    if file.label != expected:
         file.close()
-        raise InvalidEvidenceError(path, f"the capture of {' or '.join(sorted(expected))}", f"one of {file.label}")
+        raise InvalidEvidenceError(path, f"the capture of {expected}", f"one of {file.label}")
     return file
+
+
+def everybodys(case: Case) -> Traits:
+    """Of an implementation that has whatever any may have."""
+    return Traits(preallocated_cache=True, tokenizer=case.has_texts)

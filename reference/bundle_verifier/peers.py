@@ -1,14 +1,18 @@
 """The subject beside its peers, and what may not be passed over in silence."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from bundle_verifier.comparisons import Comparison, PeerObservation
+from bundle_verifier.assayed import Assayed
 from bundle_verifier.evidence import Evidence
+from bundle_verifier.found import Found, Numbers
 from bundle_verifier.judge import JudgedCheckpoint
 from bundle_verifier.quorum import worse
-from bundle_verifier.statistics import Statistics
+
+WITHOUT_FAULTS = {
+    "checkpoint": "faults",
+    "message": "no fault was put in: nothing shows on this model that the gate can fail",
+}
 
 
 @dataclass
@@ -19,14 +23,14 @@ class Peer:
     replay_max_abs: float = 0.0
     budget_used: float | None = None
 
-    def add(self, mode: str, statistics: Statistics) -> None:
-        if mode == "run" and worse(statistics.max_abs, self.run_max_abs):
-            self.run_max_abs = statistics.max_abs
-        if mode == "replay" and worse(statistics.max_abs, self.replay_max_abs):
-            self.replay_max_abs = statistics.max_abs
-        if statistics.budget is not None:
+    def add(self, mode: str, numbers: Numbers) -> None:
+        if mode == "run" and worse(numbers.max_abs, self.run_max_abs):
+            self.run_max_abs = numbers.max_abs
+        if mode == "replay" and worse(numbers.max_abs, self.replay_max_abs):
+            self.replay_max_abs = numbers.max_abs
+        if numbers.budget_used is not None:
             used = 0.0 if self.budget_used is None else self.budget_used
-            self.budget_used = statistics.budget.used if worse(statistics.budget.used, used) else used
+            self.budget_used = numbers.budget_used if worse(numbers.budget_used, used) else used
 
 
 class Peers:
@@ -34,25 +38,29 @@ class Peers:
         self._evidence = evidence
         self._found: dict[tuple[str, str], Peer] = {}
 
-    def add(self, comparisons: list[Comparison], observations: list[PeerObservation]) -> None:
-        for c in comparisons:
-            if c.reference.endswith("@f64") and isinstance(c.outcome, Statistics) and c.outcome.of_floats:
-                self._peer(c.required.activation.spec, self._evidence.subject).add(c.mode, c.outcome)
-        for o in observations:
-            if o.label != self._evidence.subject:
-                self._peer(o.required.activation.spec, o.label).add(o.mode, o.statistics)
+    def add(self, assayed: Assayed) -> None:
+        subject = self._evidence.subject
+        for c in assayed.comparisons:
+            if c.task.reference.endswith("@f64"):
+                self._add(c.task.required.spec, subject, c.task.mode, c.found)
+        for observation in assayed.peers:
+            task = observation.task
+            if task.label != subject:
+                self._add(task.required.spec, task.label, task.mode, observation.found)
+
+    def _add(self, checkpoint: str, implementation: str, mode: str, found: Found) -> None:
+        if isinstance(found, Numbers) and found.of_floats:
+            key = (checkpoint, implementation)
+            self._found.setdefault(key, Peer(checkpoint, implementation)).add(mode, found)
 
     def in_order(self) -> list[Peer]:
         implementations = list(dict.fromkeys([self._evidence.subject, *self._evidence.peers]))
-        keys = [(spec.id, name) for spec in self._evidence.law.specs for name in implementations]
+        keys = [(spec.id, name) for spec in self._evidence.specs for name in implementations]
         return [self._found[key] for key in keys if key in self._found]
-
-    def _peer(self, checkpoint: str, implementation: str) -> Peer:
-        return self._found.setdefault((checkpoint, implementation), Peer(checkpoint, implementation))
 
 
 def reservations(evidence: Evidence, checkpoints: list[JudgedCheckpoint], peers: list[Peer]) -> list[dict[str, Any]]:
-    """Those of the whole run are the record's; the others follow from requirements and budgets."""
+    """Those of the whole run are the record's; the others follow from requirements, budgets and faults."""
     found = [entry for entry in evidence.results["reservations"] if entry["checkpoint"] is None]
     for checkpoint, record in zip(checkpoints, evidence.results["checkpoints"], strict=True):
         for judged, recorded in zip(checkpoint.requirements, record["requirements"], strict=True):
@@ -64,10 +72,8 @@ def reservations(evidence: Evidence, checkpoints: list[JudgedCheckpoint], peers:
         used = peer.budget_used
         of_subject = peer.implementation == evidence.subject and peer.checkpoint in reported
         if of_subject and used is not None and 0.5 < used <= 1.0:
-            found.append({"checkpoint": peer.checkpoint, "message": _budget_message(used)})
+            message = f"{round(used * 100.0)} % of a rounding budget is used; a correct port uses less than half"
+            found.append({"checkpoint": peer.checkpoint, "message": message})
+    if evidence.results["faults"]["extent"] == "none":
+        found.append(dict(WITHOUT_FAULTS))
     return found
-
-
-def _budget_message(used: float) -> str:
-    percent = math.floor(used * 100.0 + 0.5)
-    return f"{percent} % of a rounding budget is used; a correct port uses less than half"

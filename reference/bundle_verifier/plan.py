@@ -2,25 +2,29 @@
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bundle_verifier.law import Activation, Case, Law, Step
+from bundle_verifier.case import Case, Step, tensor_name
 from bundle_verifier.problem import InvalidEvidenceError
+from bundle_verifier.specs import Activation, Specs
 
 RESULTS = "data/results.json"
-MOST_PLANNED = 2**22  # layers × steps × activations: a record claims layers in one number
+MOST_REFERENCES = MOST_CASES = 1_000
+LARGEST_SIZE = 2**32
+MOST_PLANNED = 20_000  # layers × steps of all cases: a record claims layers in one number
+KEPT = 8  # required sets that are kept for the next who asks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     activation: Activation
     layer: int | None
     name: str  # the activation with its layer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Required:
     activation: Activation
     layer: int | None
@@ -34,6 +38,10 @@ class Required:
     def elements(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def spec(self) -> str:
+        return self.activation.spec
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -41,35 +49,60 @@ class Traits:
     tokenizer: bool
 
 
+NO_TRAITS = Traits(preallocated_cache=False, tokenizer=False)
+
+
+def check_extent(results: dict[str, Any]) -> None:
+    """What a record asks to be planned, before anything is."""
+    architecture = results["architecture"]
+    for name, most in (("references", MOST_REFERENCES), ("cases", MOST_CASES)):
+        if len(results[name]) > most:
+            raise InvalidEvidenceError(f"{RESULTS} {name}", f"at most {most}", f"{len(results[name])}")
+    for symbol, size in architecture["sizes"].items():
+        if size > LARGEST_SIZE:
+            raise InvalidEvidenceError(f"{RESULTS} architecture.sizes.{symbol}", f"at most {LARGEST_SIZE}", f"{size}")
+    layers = architecture["layers"]
+    planned = layers * sum(max(case["steps"], 1) for case in results["cases"])
+    if layers < 1 or planned > MOST_PLANNED:
+        expected = f"at least 1, and with the steps of all cases at most {MOST_PLANNED}"
+        raise InvalidEvidenceError(f"{RESULTS} architecture.layers", expected, f"{layers}, so {planned}")
+
+
 class Plan:
-    def __init__(self, law: Law, architecture: dict[str, Any], summaries: list[dict[str, Any]]) -> None:
-        """`summaries`: of the cases, as the results have them."""
-        self.law, self.layers = law, architecture["layers"]
+    """Of an architecture that `check_extent` has let through."""
+
+    def __init__(self, specs: Specs, architecture: dict[str, Any]) -> None:
+        self.specs, self.layers = specs, architecture["layers"]
         self.sizes: dict[str, int] = architecture["sizes"]
         self.constants: dict[str, float] = architecture["constants"]
-        self._check_extent(max((summary["steps"] for summary in summaries), default=1))
-        self._whole = law.whole_case_names()
+        self._whole = specs.whole_case_names()
         nodes = self._nodes()
         self._before = self._ordered([n for n in nodes if n.activation.steps == "case" and not n.activation.inputs])
         self._within = self._ordered([n for n in nodes if n.activation.steps != "case"])
         self._after = self._ordered([n for n in nodes if n.activation.steps == "case" and n.activation.inputs])
-
-    def _check_extent(self, steps: int) -> None:
-        planned = self.layers * max(steps, 1) * sum(len(spec.activations) for spec in self.law.specs)
-        if self.layers < 1 or planned > MOST_PLANNED:
-            expected = f"at least 1, and layers × steps × activations at most {MOST_PLANNED}"
-            raise InvalidEvidenceError(f"{RESULTS} architecture.layers", expected, f"{self.layers}, so {planned}")
+        self._kept: dict[tuple[str, str, str, Traits], list[Required]] = {}
 
     def required(self, case: Case, mode: str, precision: str, traits: Traits) -> list[Required]:
-        chosen = [(node, None) for node in self._before]
-        last = len(case.schedule) - 1
-        placed: list[tuple[Node, int | None]] = [*chosen]
-        for step in range(len(case.schedule)):
-            placed += [(n, step) for n in self._within if n.activation.steps == "every" or step in (0, last)]
-        placed += [(node, None) for node in self._after]
+        key = (case.id, mode, precision, traits)
+        if key not in self._kept:
+            if len(self._kept) == KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = list(self._all_required(case, mode, precision, traits))
+        return self._kept[key]
+
+    def _all_required(self, case: Case, mode: str, precision: str, traits: Traits) -> Iterator[Required]:
         steps = case.steps
-        wanted = [(n, s) for n, s in placed if _is_required(n.activation, case, mode, traits)]
-        return [self._required(case, n, s, steps[s] if s is not None else None, precision) for n, s in wanted]
+
+        def chosen(nodes: list[Node], index: int | None) -> Iterator[Required]:
+            step = None if index is None else steps[index]
+            wanted = (node for node in nodes if _is_required(node.activation, case, mode, traits))
+            return (self._required(case, node, index, step, precision) for node in wanted)
+
+        yield from chosen(self._before, None)
+        ends = (0, case.last_step)
+        for index in range(len(steps)):
+            yield from chosen([n for n in self._within if n.activation.steps == "every" or index in ends], index)
+        yield from chosen(self._after, None)
 
     def inputs(self, required: Required, case: Case) -> list[str]:
         """Tensor names of the direct inputs; `previous:` ones are left out in step 0."""
@@ -80,16 +113,16 @@ class Plan:
 
     def _inputs(self, required: Required, case: Case) -> list[tuple[str, bool]]:
         found: list[tuple[str, bool]] = []
-        step = required.step if required.step is not None else len(case.schedule) - 1
+        step = required.step if required.step is not None else case.last_step
         for text in required.activation.inputs:
             previous, form = _form(text, required.layer)
             name = _filled(form, required.layer, self.layers)
-            if form in self._whole:
+            if _form(text, None)[1] in self._whole:
                 found.append((name, False))
             elif not previous:
-                found.append((f"step{step}/{name}", False))
+                found.append((tensor_name(step, name), False))
             elif step > 0:
-                found.append((f"step{step - 1}/{name}", True))
+                found.append((tensor_name(step - 1, name), True))
         return found
 
     def size(self, symbol: str, case: Case, step: Step | None) -> int:
@@ -107,25 +140,24 @@ class Plan:
         """c: how many deviations the budget's slices may be away, for one false alarm in 1/p runs."""
         elements = 1
         for case in cases:
-            for required in self.required(case, "replay", "f64", Traits(False, case.has_texts)):
+            for required in self.required(case, "replay", "f64", NO_TRAITS):
                 if required.activation.slices is not None:
                     elements += required.elements
         power = 1
         while power < elements:
             power *= 10
-        exact = math.sqrt(2.0 * math.log(2.0 * power / self.law.false_alarm) / 3.0)
+        exact = math.sqrt(2.0 * math.log(2.0 * power / self.specs.false_alarm) / 3.0)
         return math.ceil(exact * 1000.0) / 1000.0
 
     def _required(self, case: Case, node: Node, index: int | None, step: Step | None, precision: str) -> Required:
         activation = node.activation
         shape = tuple(self.size(symbol, case, step) for symbol in activation.shape)
         dtype = {"float": precision.upper(), "token": "I64", "byte": "U8"}[activation.kind]
-        tensor = node.name if index is None else f"step{index}/{node.name}"
-        return Required(activation, node.layer, node.name, index, tensor, shape, dtype)
+        return Required(activation, node.layer, node.name, index, tensor_name(index, node.name), shape, dtype)
 
     def _nodes(self) -> list[Node]:
         """In ascending order of priority: no layer before layer 0, then as the specs list them."""
-        activations = [a for spec in self.law.specs for a in spec.activations]
+        activations = [a for spec in self.specs for a in spec.activations]
         nodes = [Node(a, None, a.name) for a in activations if not a.layered]
         for layer in range(self.layers):
             nodes += [Node(a, layer, a.name.replace("{l}", str(layer))) for a in activations if a.layered]

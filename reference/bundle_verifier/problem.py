@@ -25,6 +25,10 @@ class InvalidEvidenceError(Exception):
         self.problem = Problem(file, expected, found)
 
 
+class BeyondMeansError(Exception):
+    """The format allows it, but this verifier cannot hold it: nothing is verified then, nor found invalid."""
+
+
 def brief(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 

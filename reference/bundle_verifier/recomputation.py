@@ -1,219 +1,214 @@
 """Every number again from the tensors, every word again from the numbers, beside what the record says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bundle_verifier import judge
-from bundle_verifier.agreement import SUMS, adopted, differences, near, same
-from bundle_verifier.checks import CaseChecker, Finding
-from bundle_verifier.comparisons import CaseComparer, Comparison
+from bundle_verifier.agreement import SUMS, differences, near
+from bundle_verifier.assayed import Assayed, Comparison
+from bundle_verifier.assays import RecordedAssay
+from bundle_verifier.case import Case
+from bundle_verifier.checked import RESULTS, Problems
+from bundle_verifier.checks import JUDGED_OTHERWISE, unexpected
+from bundle_verifier.comparisons import (
+    CaseComparer,
+    PeerObservation,
+    Task,
+    chained_allowed,
+    peer_tasks,
+    quorum_tasks,
+    tasks,
+    worst_peers,
+)
+from bundle_verifier.determinism import check_determinism
 from bundle_verifier.evidence import Captures, Evidence, Outcome
-from bundle_verifier.judge import JudgedCheckpoint, JudgedRequirement
-from bundle_verifier.law import Case, Spec
-from bundle_verifier.peers import Peer, Peers, reservations
+from bundle_verifier.examination import Examiner
+from bundle_verifier.faults import check_faults
+from bundle_verifier.found import numbers_of, recorded_numbers
+from bundle_verifier.half import HalfComparer
+from bundle_verifier.laws import check_laws
+from bundle_verifier.peers import Peers
 from bundle_verifier.problem import InvalidEvidenceError, Problem
-from bundle_verifier.quorum import Quorum
-from bundle_verifier.schema import measured, spelled
+from bundle_verifier.quorum import Quorum, observe
+from bundle_verifier.reported import Reported
+from bundle_verifier.specs import Spec
+from bundle_verifier.spelling import measured, spelled
+from bundle_verifier.statistics import Statistics
 
-RESULTS = "data/results.json"
+Entry = dict[str, Any]
 
 
 class Recomputation:
     def __init__(self, evidence: Evidence, progress: Callable[[str], None]) -> None:
         self._evidence, self._progress = evidence, progress
-        self._results = evidence.results
+        self._reported = Reported(evidence)
         self._quorum, self._peers = Quorum(evidence), Peers(evidence)
-        self._comparisons: dict[str, list[Comparison]] = {}
-        self._specs = self._reported_specs()
-        self._requirements = {
-            spec.id: [JudgedRequirement(requirement) for requirement in spec.requirements] for spec in self._specs
-        }
-        self._records = self._records_by_case()
-        self.problems: list[Problem] = []
+        self._assayed: list[Assayed] = []
+        self._without_tensors: list[str] = []  # cases that may be, where only failing ones are kept
+        self.problems = Problems()
         self.counted = 0
 
     def run(self) -> None:
         confidence = self._evidence.plan.confidence(self._evidence.cases)
         for case in self._evidence.cases:
-            with Captures(self._evidence, case) as captures:
-                self._progress(f"recomputing case {case.id}")
-                self._case(case, captures, confidence)
-        checkpoints = [self._checkpoint(spec) for spec in self._specs]
-        quorum = self._check_quorum()
-        for judged, record in zip(checkpoints, self._results["checkpoints"], strict=True):
-            judge.judge_checkpoint(judged, quorum)
-            self._check_checkpoint(judged, record)
-        divergence = judge.first_divergence(self._evidence, checkpoints)
-        self._same("first_divergence", divergence, self._results["first_divergence"])
-        peers = self._peers.in_order()
-        self._check_peers(peers)
-        expected = reservations(self._evidence, checkpoints, peers) if not self.problems else None
-        if expected is not None:
-            self._same("reservations", expected, self._results["reservations"])
-        verdict, exit_code = judge.run_verdict(self._evidence, checkpoints, quorum)
-        self._same("verdict", verdict, self._results["verdict"])
-        self._same("exit_code", exit_code, self._results["exit_code"])
-
-    def _reported_specs(self) -> list[Spec]:
-        own = {spec.id: spec for spec in self._evidence.law.specs}
-        ids = [record["id"] for record in self._results["checkpoints"]]
-        if not set(ids) <= set(own) or ids != sorted(set(ids)):
-            raise InvalidEvidenceError(f"{RESULTS} checkpoints", f"ids of {list(own)}, in ascending order", f"{ids}")
-        for record in self._results["checkpoints"]:
-            spec = own[record["id"]]
-            if (record["name"], record["title"]) != (spec.name, spec.title):
-                where = f"{RESULTS} checkpoint {spec.id}"
-                raise InvalidEvidenceError(where, f"{spec.name}: {spec.title}", f"{record['name']}: {record['title']}")
-        return [own[key] for key in ids]
-
-    def _records_by_case(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """Recorded comparisons by checkpoint and case, which come in the order of the cases."""
-        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        positions = {case.id: index for index, case in enumerate(self._evidence.cases)}
-        for checkpoint in self._results["checkpoints"]:
-            last = -1
-            for index, record in enumerate(checkpoint["comparisons"]):
-                position = positions.get(record["case"], -1)
-                if position < last or position == -1:
-                    where = f"{RESULTS} checkpoint {checkpoint['id']} comparison {index}"
-                    raise InvalidEvidenceError(where, "cases of the results, in their order", record["case"])
-                last = position
-                found.setdefault((checkpoint["id"], record["case"]), []).append(record)
-        return found
-
-    def _case(self, case: Case, captures: Captures, confidence: float) -> None:
-        comparisons, observations = CaseComparer(self._evidence, case, captures, confidence).comparisons()
-        matched: list[tuple[Comparison, dict[str, Any]]] = []
-        for spec in self._specs:
-            own = [c for c in comparisons if c.required.activation.spec == spec.id]
-            matched += self._match(spec, case, own)
-        own_weights = self._evidence.materials["subject_weights"] is not None
-        for comparison in comparisons:
-            judge.judge_comparison(comparison, own_weights)
-        judge.spread_taint(self._evidence, case, comparisons)
-        for comparison, record in matched:
-            for name in ("verdict", "reason", "downstream"):
-                self._same(f"{_where(record)} {name}", getattr(comparison, name), record[name])
-        self._comparisons[case.id] = comparisons
-        self._peers.add(comparisons, observations)
-        self._quorum.add(case, captures)
-        self._check_subject(case, captures)
-
-    def _match(self, spec: Spec, case: Case, own: list[Comparison]) -> list[tuple[Comparison, dict[str, Any]]]:
-        records = self._records.get((spec.id, case.id), [])
-        expected, found = list(map(_identity, own)), list(map(_recorded_identity, records))
-        if expected != found:
-            first = next((i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), None)
-            where = f"{RESULTS} checkpoint {spec.id} case {case.id}"
-            if first is None:
-                raise InvalidEvidenceError(where, f"{len(expected)} comparisons", f"{len(found)}")
-            raise InvalidEvidenceError(f"{where} comparison {first}", f"{expected[first]}", f"{found[first]}")
-        for comparison, record in zip(own, records, strict=True):
-            self._check_numbers(comparison, record)
-        return list(zip(own, records, strict=True))
-
-    def _check_numbers(self, comparison: Comparison, record: dict[str, Any]) -> None:
-        self.counted += 1
-        found = differences(comparison.outcome, record["outcome"])
-        if not isinstance(comparison.outcome, Outcome) and not found:
-            shape = list(comparison.required.shape)
-            if shape != record["outcome"]["shape"]:
-                found.append(("shape", f"{shape}", f"{record['outcome']['shape']}"))
-        own, recorded = comparison.chained_allowed, record["chained_allowed"]
-        if own is None or recorded is None:
-            self._same(f"{_where(record)} chained_allowed", own, recorded)
-        elif near(own, measured(recorded), SUMS):
-            comparison.chained_allowed = measured(recorded)
-        else:
-            found.append(("chained_allowed", spelled(own), recorded))
-        for name, expected, said in found:
-            self.problems.append(Problem(f"{RESULTS} {_where(record)} {name}", f"{expected}, from the tensors", said))
-        if not found:
-            comparison.outcome = adopted(comparison.outcome, record["outcome"])
-
-    def _check_subject(self, case: Case, captures: Captures) -> None:
-        checker = CaseChecker(self._evidence, case, captures)
-        for spec in self._specs:
-            for judged in self._requirements[spec.id]:
-                if judged.requirement.check != "agreement":
-                    checked, required, findings = checker.check(spec.id, judged.requirement)
-                    judged.checked += checked
-                    judged.required += required
-                    judged.findings += findings
-
-    def _checkpoint(self, spec: Spec) -> JudgedCheckpoint:
-        comparisons = [
-            c
-            for case in self._evidence.cases
-            for c in self._comparisons[case.id]
-            if c.required.activation.spec == spec.id
+            self._progress(f"recomputing case {case.id}")
+            self._case(case, confidence)
+            if self.problems:
+                return
+        quorum = self._quorum.verdict(self._assayed)
+        self._reported.check_quorum(self._quorum, quorum, self.problems)
+        words = self._reported.check(self._assayed, self._peers.in_order(), quorum, self.problems)
+        words += [
+            quorum,
+            check_determinism(self._evidence, self.problems, self._progress),
+            check_faults(self._evidence, self.problems),
+            check_laws(self._evidence, self.problems),
         ]
-        requirements = []
-        for judged in self._requirements[spec.id]:
-            if judged.requirement.check == "agreement":
-                judged = judge.judge_agreement(judged.requirement, comparisons)
-            else:
-                judge.judge_findings(judged)
-            requirements.append(judged)
-        required = judge.required_comparisons(self._evidence, spec)
-        return JudgedCheckpoint(spec, comparisons, requirements, required)
+        self._check_run(words)
 
-    def _check_quorum(self) -> str:
-        record = self._results["quorum"]
-        verdict = self._quorum.verdict(judge.as_claimed(self._evidence, self._comparisons))
-        for name in ("compared", "required", "worst"):
-            self._same(f"quorum.{name}", getattr(self._quorum, name), record[name])
-        if not same(self._quorum.used, measured(record["used"])):
-            self._same("quorum.used", spelled(self._quorum.used), record["used"])
-        disagreement = record["disagreement"]
-        self._same("quorum.disagreement", self._quorum.disagreement, disagreement and _finding(disagreement))
-        self._same("quorum.verdict", verdict, record["verdict"])
-        return verdict
+    def _check_run(self, words: list[str]) -> None:
+        results, problems = self._evidence.results, self.problems
+        verdict, exit_code = judge.run_verdict(self._evidence, words)
+        problems.same("verdict", verdict, results["verdict"])
+        problems.same("exit_code", exit_code, results["exit_code"])
+        if results["tensors"]["keep"] == "failing":
+            problems.same("tensors.digest_only", self._without_tensors, self._evidence.digest_only)
 
-    def _check_checkpoint(self, judged: JudgedCheckpoint, record: dict[str, Any]) -> None:
-        where = f"checkpoint {judged.spec.id}"
-        own = [(r.requirement.id, r.requirement.text) for r in judged.requirements]
-        if own != [(r["id"], r["text"]) for r in record["requirements"]]:
-            raise InvalidEvidenceError(f"{RESULTS} {where} requirements", f"{[key for key, _ in own]}", "others")
-        for requirement, recorded in zip(judged.requirements, record["requirements"], strict=True):
-            there = f"{where} requirement {recorded['id']}"
-            for name in ("checked", "required", "verdict"):
-                self._same(f"{there} {name}", getattr(requirement, name), recorded[name])
-            self._same(f"{there} findings", requirement.findings, list(map(_finding, recorded["findings"])))
-        for name in ("compared", "required", "ties", "verdict"):
-            self._same(f"{where} {name}", getattr(judged, name), record[name])
+    def _case(self, case: Case, confidence: float) -> None:
+        matched: list[tuple[Comparison, Entry]] = []
+        entries = {spec.id: self._reported.comparisons(spec.id, case.id) for spec in self._evidence.specs}
+        if case.id in self._evidence.digest_only:
+            assayed = self._from_record(case, entries, matched)
+        else:
+            with Captures(self._evidence, case) as captures:
+                assayed = self._from_tensors(case, captures, confidence, entries, matched)
+        for spec in self._reported.specs:
+            rest = next(entries[spec.id], None)
+            if rest is not None:
+                where = f"{RESULTS} checkpoint {spec.id} case {case.id}"
+                raise InvalidEvidenceError(where, "no more comparisons", _where(rest))
+        self.counted += len(matched)
+        for comparison in assayed.comparisons:
+            judge.judge_comparison(self._evidence, comparison)
+        judge.spread_taint(self._evidence, assayed)
+        for comparison, entry in matched:
+            for name in ("verdict", "reason", "downstream"):
+                self.problems.same(f"{_where(entry)} {name}", getattr(comparison, name), entry[name])
+        self._add(assayed)
 
-    def _check_peers(self, peers: list[Peer]) -> None:
-        records = self._results["peers"]
-        own = [(peer.checkpoint, peer.implementation) for peer in peers]
-        found = [(record["checkpoint"], record["implementation"]) for record in records]
-        self._same("peers", own, found)
-        if own != found:
-            return
-        for peer, record in zip(peers, records, strict=True):
-            for name in ("run_max_abs", "replay_max_abs", "budget_used"):
-                value, recorded = getattr(peer, name), record[name]
-                if value is None or recorded is None or not same(value, measured(recorded)):
-                    where = f"peers {peer.checkpoint} {peer.implementation} {name}"
-                    self._same(where, None if value is None else spelled(value), recorded)
+    def _add(self, assayed: Assayed) -> None:
+        self._peers.add(assayed)
+        self._quorum.add(assayed)
+        self._assayed.append(assayed)
+        incident = any(entry["case"] in (None, assayed.case.id) for entry in self._evidence.results["incidents"])
+        if not incident and _all_is_well(assayed):
+            self._without_tensors.append(assayed.case.id)
+        assayed.peers, assayed.quorum = [], []
 
-    def _same(self, where: str, expected: object, found: object) -> None:
+    def _from_record(
+        self, case: Case, entries: dict[str, Iterator[Entry]], matched: list[tuple[Comparison, Entry]]
+    ) -> Assayed:
+        assay = RecordedAssay(self._evidence, case)
+        for comparison, observation in assay.read():
+            entry = self._entry(comparison.task, case, entries)
+            if entry is not None:
+                for name in ("outcome", "chained_allowed"):
+                    self.problems.same(f"{_where(entry)} {name}", observation[name], entry[name])
+                matched.append((comparison, _words(entry)))
+            assay.assayed.comparisons.append(comparison)
+        return assay.assayed
+
+    def _from_tensors(
+        self,
+        case: Case,
+        captures: Captures,
+        confidence: float,
+        entries: dict[str, Iterator[Entry]],
+        matched: list[tuple[Comparison, Entry]],
+    ) -> Assayed:
+        evidence, assayed = self._evidence, Assayed(case)
+        comparer = (HalfComparer if evidence.half else CaseComparer)(evidence, case, captures, confidence)
+        assayed.peers = [
+            PeerObservation(task, numbers_of(comparer.observe(task))) for task in peer_tasks(evidence, case)
+        ]
+        worst = worst_peers(evidence, assayed.peers)
+        for task in tasks(evidence, case):
+            entry = self._entry(task, case, entries)
+            claimed = _claimed(entry)
+            outcome, chained = comparer.outcome(task, worst, claimed)
+            comparison = Comparison(case, task, numbers_of(outcome), chained)
+            if not evidence.half:
+                comparison.chained_allowed = chained_allowed(evidence, task, comparison.found, worst)
+            if entry is not None:
+                self._match(comparison, outcome, entry, claimed)
+                matched.append((comparison, _words(entry)))
+            assayed.comparisons.append(comparison)
+        assayed.quorum = [observe(evidence, captures, task) for task in quorum_tasks(evidence, case)]
+        assayed.unexpected = unexpected(evidence, case, captures)
+        self._examine(assayed, captures)
+        return assayed
+
+    def _examine(self, assayed: Assayed, captures: Captures) -> None:
+        """Of the checkpoints that are reported; of all where it depends on them whether tensors are kept."""
+        examiner = Examiner(self._evidence, assayed.case, captures)
+        every = self._evidence.results["tensors"]["keep"] == "failing"
+        specs: list[Spec] = list(self._evidence.specs) if every else self._reported.specs
+        for spec in specs:
+            for requirement in spec.requirements:
+                if requirement.check not in JUDGED_OTHERWISE:
+                    assayed.checks[spec.id, requirement.id] = examiner.examine(spec.id, requirement)
+
+    def _entry(self, task: Task, case: Case, entries: dict[str, Iterator[Entry]]) -> Entry | None:
+        """The next recorded comparison of the task's checkpoint, which must be this one; None: not reported."""
+        required = task.required
+        if not self._reported.reports(required.spec):
+            return None
+        where = f"{RESULTS} checkpoint {required.spec} case {case.id}"
+        expected = (required.plain, required.layer, required.step, task.mode, task.reference)
+        entry = next(entries[required.spec], None)
+        if entry is None:
+            raise InvalidEvidenceError(where, f"a comparison {expected}", "none")
+        found = tuple(entry[name] for name in ("name", "layer", "step", "mode", "reference"))
         if expected != found:
-            self.problems.append(Problem(f"{RESULTS} {where}", f"{expected!r}", f"{found!r}"))
+            raise InvalidEvidenceError(where, f"the comparison {expected}", f"{found}")
+        return entry
+
+    def _match(
+        self, comparison: Comparison, outcome: Statistics | Outcome, entry: Entry, claimed: float | None
+    ) -> None:
+        found = differences(outcome, entry["outcome"])
+        own = comparison.chained_allowed
+        if own is None or claimed is None or not near(own, claimed, SUMS):
+            if own is not claimed:
+                found.append(("chained_allowed", "null" if own is None else spelled(own), f"{claimed}"))
+        else:
+            comparison.chained_allowed = claimed
+        for name, expected, said in found:
+            where = f"{RESULTS} {_where(entry)} {name}"
+            self.problems.append(Problem(where, f"{expected}, from the tensors", said))
+        if not found:
+            comparison.found = recorded_numbers(entry["outcome"])
 
 
-def _identity(c: Comparison) -> tuple[str, int | None, int | None, str, str]:
-    return c.required.plain, c.required.layer, c.required.step, c.mode, c.reference
+def _claimed(entry: Entry | None) -> float | None:
+    text = None if entry is None else entry["chained_allowed"]
+    return None if text is None else measured(text)
 
 
-def _recorded_identity(record: dict[str, Any]) -> tuple[str, int | None, int | None, str, str]:
-    return record["name"], record["layer"], record["step"], record["mode"], record["reference"]
+def _words(entry: Entry) -> Entry:
+    """Without the numbers, which have been looked at."""
+    return {name: value for name, value in entry.items() if name != "outcome"}
 
 
-def _where(record: dict[str, Any]) -> str:
+def _all_is_well(assayed: Assayed) -> bool:
+    return (
+        all(comparison.verdict == "pass" for comparison in assayed.comparisons)
+        and not any(examination.findings for examination in assayed.checks.values())
+        and not assayed.unexpected
+        and not any(observation.disagrees for observation in assayed.quorum)
+    )
+
+
+def _where(record: Entry) -> str:
     step = "" if record["step"] is None else f" step {record['step']}"
     return f"{record['name']}{step} of {record['case']}, {record['mode']} with {record['reference']}:"
-
-
-def _finding(record: dict[str, Any]) -> Finding:
-    return Finding(record["case"], record["tensor"], record["reason"])

@@ -1,9 +1,11 @@
-"""The schemas of the three records, field by field in the order in which they are written."""
+"""The schemas of the records, field by field in the order in which they are written."""
 
 from bundle_verifier.schema import (
+    Always,
     Array,
     Boolean,
     Constant,
+    Either,
     Integer,
     Map,
     Maybe,
@@ -16,27 +18,25 @@ from bundle_verifier.schema import (
 
 TEXT, COUNT, MEASURE, FLAG = Text(), Integer(), Measured(), Boolean()
 DIGEST = Text("[0-9a-f]{64}")
+CASE_ID = Text("[a-z0-9-]+")
 VERDICTS = ["pass", "conditional", "blocked", "incomplete", "error", "fail"]
 COMPARISON_VERDICTS = ["pass", "incomplete", "error", "missing", "fail"]
 VERDICT = Word(*VERDICTS)
 COMPARISON_VERDICT = Word(*COMPARISON_VERDICTS)
 REASON = Word(
     *["shape", "dtype", "non_finite", "empty", "ceiling", "budget", "systematic", "chained", "exact"],
-    *["invariant", "missing", "unexpected", "unreadable", "tie"],
+    *["invariant", "determinism", "missing", "unexpected", "unreadable", "tie", "incident"],
 )
 MODE = Word("run", "replay")
 DTYPE = Word("F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL")
 
-IDENTITY = Record(name=TEXT, version=TEXT, precision=Word("f32", "f64"), device=TEXT)
+IDENTITY = Record(name=TEXT, version=TEXT, precision=Word("f32", "f64", "f16", "bf16"), device=TEXT)
 ELEMENT = Record(index=Array(COUNT), actual=MEASURE, expected=MEASURE, error=MEASURE, allowed=MEASURE)
-SYSTEMATIC = Record(
-    axis=Maybe(COUNT),
-    index=Maybe(COUNT),
-    scale=MEASURE,
-    scale_allowed=MEASURE,
-    offset=MEASURE,
-    offset_allowed=MEASURE,
-    used=MEASURE,
+FIT = {"scale": MEASURE, "scale_allowed": MEASURE, "offset": MEASURE, "offset_allowed": MEASURE, "used": MEASURE}
+SYSTEMATIC = Either(
+    "paired",
+    Record(axis=Maybe(COUNT), paired=Always(), index=Maybe(COUNT), **FIT),
+    Record(axis=Maybe(COUNT), index=Maybe(COUNT), **FIT),
 )
 BUDGET = Record(used=MEASURE, violations=COUNT, worst=Maybe(ELEMENT), systematic=Array(SYSTEMATIC))
 NON_FINITE = Record(
@@ -91,9 +91,72 @@ CHECKPOINT = Record(
     compared=COUNT,
     required=COUNT,
     ties=COUNT,
-    comparisons=Array(COMPARISON),
+    comparisons=Array(COMPARISON, stream=True),
     requirements=Array(REQUIREMENT),
     not_applicable=Array(Record(what=TEXT, reason=TEXT)),
+)
+QUORUM = Record(
+    verdict=VERDICT, compared=COUNT, required=COUNT, used=MEASURE, worst=Maybe(TEXT), disagreement=Maybe(FINDING)
+)
+DIVERGENCE = Record(checkpoint=TEXT, activation=TEXT, case=TEXT, step=Maybe(COUNT), mode=MODE, reason=REASON)
+KILLER = Record(by=TEXT, reason=REASON, tensor=Maybe(TEXT), mode=Maybe(MODE), margin=Maybe(MEASURE), message=TEXT)
+OBSERVATION = Record(id=TEXT, changed=FLAG, killer=Maybe(KILLER), refusals=Map(VERDICT), verdict=VERDICT)
+FAULT = Record(
+    id=TEXT,
+    checkpoint=TEXT,
+    what=TEXT,
+    by=TEXT,
+    reasons=Array(REASON),
+    word=Word(
+        *["killed", "equivalent", "not_exercised", "missing", "idle", "matters", "other_reason", "elsewhere"],
+        "survived",
+    ),
+    note=Maybe(TEXT),
+    observation=Maybe(OBSERVATION),
+)
+FAULTS = Record(
+    extent=Word("none", "fast", "all"),
+    case=Maybe(TEXT),
+    declared=COUNT,
+    required=COUNT,
+    killed=COUNT,
+    equivalent=COUNT,
+    not_exercised=COUNT,
+    problem=Maybe(TEXT),
+    verdict=VERDICT,
+    faults=Array(FAULT, stream=True),
+)
+PEER = Record(
+    checkpoint=TEXT, implementation=TEXT, run_max_abs=MEASURE, replay_max_abs=MEASURE, budget_used=Maybe(MEASURE)
+)
+REPEATED = Record(
+    implementation=TEXT,
+    cases=Array(TEXT),
+    repeats=Array(Record(process=COUNT, threads=COUNT, sha256=TEXT)),
+    compared=COUNT,
+    required=COUNT,
+    first_difference=Maybe(Record(case=TEXT, step=Maybe(COUNT), activation=TEXT, between=Array(COUNT, 2))),
+)
+PLACE = Record(case=TEXT, tensor=TEXT, position=Maybe(COUNT), message=TEXT)
+LAW_NUMBERS = Record(
+    law=TEXT,
+    implementation=TEXT,
+    bound=Word("bits", "ceiling", "quorum"),
+    compared=COUNT,
+    required=COUNT,
+    violations=COUNT,
+    max_abs=MEASURE,
+    worst=Maybe(PLACE),
+    first=Maybe(PLACE),
+    refusal=Maybe(TEXT),
+    problem=Maybe(TEXT),
+    verdict=VERDICT,
+)
+INCIDENT = Record(
+    implementation=TEXT,
+    case=Maybe(TEXT),
+    kind=Word("crashed", "timed_out", "broke_protocol", "failed"),
+    message=TEXT,
 )
 RESULTS = Record(
     schema=Word("trialplate/results/1"),
@@ -101,41 +164,19 @@ RESULTS = Record(
     architecture=Record(family=Text("[a-z0-9-]+"), layers=COUNT, sizes=Map(COUNT), constants=Map(Constant())),
     subject=IDENTITY,
     references=Array(IDENTITY),
-    cases=Array(
-        Record(id=Text("[a-z0-9-]+"), about=TEXT, batch=COUNT, tokens=COUNT, steps=COUNT, generate=COUNT),
-    ),
-    quorum=Record(
-        verdict=VERDICT,
-        compared=COUNT,
-        required=COUNT,
-        used=MEASURE,
-        worst=Maybe(TEXT),
-        disagreement=Maybe(FINDING),
-    ),
+    cases=Array(Record(id=CASE_ID, about=TEXT, batch=COUNT, tokens=COUNT, steps=COUNT, generate=COUNT)),
+    quorum=QUORUM,
     checkpoints=Array(CHECKPOINT),
-    first_divergence=Maybe(
-        Record(checkpoint=TEXT, activation=TEXT, case=TEXT, step=Maybe(COUNT), mode=MODE, reason=REASON),
-    ),
-    peers=Array(
-        Record(
-            checkpoint=TEXT,
-            implementation=TEXT,
-            run_max_abs=MEASURE,
-            replay_max_abs=MEASURE,
-            budget_used=Maybe(MEASURE),
-        ),
-    ),
-    incidents=Array(
-        Record(
-            implementation=TEXT,
-            case=Maybe(TEXT),
-            kind=Word("crashed", "timed_out", "broke_protocol", "failed"),
-            message=TEXT,
-        ),
-    ),
+    first_divergence=Maybe(DIVERGENCE),
+    faults=FAULTS,
+    peers=Array(PEER),
+    determinism=Record(verdict=VERDICT, finding=Maybe(FINDING), implementations=Array(REPEATED)),
+    laws=Record(verdict=VERDICT, findings=Array(FINDING), numbers=Array(LAW_NUMBERS)),
+    incidents=Array(INCIDENT),
     reservations=Array(Record(checkpoint=Maybe(TEXT), message=TEXT)),
     notes=Array(TEXT),
     options=Array(TEXT),
+    tensors=Record(keep=Word("full", "failing", "digest"), digest_only=Array(TEXT)),
     verdict=VERDICT,
     exit_code=COUNT,
 )
@@ -159,10 +200,47 @@ MATERIALS = Record(
 
 TOKENS = Array(Array(Integer(-(2**63), 2**63 - 1)))
 CASE = Record(
-    id=Text("[a-z0-9-]+"),
+    id=CASE_ID,
     token_ids=TOKENS,
     texts=Maybe(Array(TEXT)),
     schedule=Array(COUNT),
     generate=COUNT,
     forced=Maybe(TOKENS),
+)
+
+CAPTURES = Record(
+    schema=Word("trialplate/captures/1"),
+    captures=Array(Record(path=TEXT, bytes=COUNT, sha256=DIGEST, stored=FLAG)),
+)
+
+TENSOR_NAME = Record(step=Maybe(COUNT), activation=TEXT)
+REQUIRED = Record(spec=COUNT, activation=COUNT, name=TENSOR_NAME, layer=Maybe(COUNT), shape=Array(COUNT), dtype=DTYPE)
+ASSAY = Record(
+    schema=Word("trialplate/assay/1"),
+    assay=Record(
+        case=TEXT,
+        observations=Array(
+            Record(
+                required=REQUIRED,
+                case=TEXT,
+                mode=MODE,
+                reference=TEXT,
+                outcome=OUTCOME,
+                chained_allowed=Maybe(MEASURE),
+            ),
+            stream=True,
+        ),
+        requirements=Array(
+            Record(
+                spec=COUNT,
+                requirement=COUNT,
+                required=COUNT,
+                examination=Record(checked=COUNT, findings=Array(FINDING)),
+            ),
+            stream=True,
+        ),
+        unexpected=Array(TENSOR_NAME),
+        quorum=Array(Record(name=TENSOR_NAME, mode=MODE, between=TEXT, outcome=OUTCOME), stream=True),
+        peers=Array(Record(implementation=TEXT, required=REQUIRED, mode=MODE, outcome=OUTCOME), stream=True),
+    ),
 )

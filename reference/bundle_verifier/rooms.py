@@ -1,124 +1,150 @@
-"""The rooms of a verification in their order; what one of them finds wrong ends the walk."""
+"""The rooms before the recomputation: records, specs, payload; what one of them finds wrong ends the walk."""
 
-from pathlib import Path
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from bundle_verifier import records
+from bundle_verifier.assays import assay_path
 from bundle_verifier.bag import Bag
+from bundle_verifier.case import read_case
 from bundle_verifier.evidence import SUFFIXES, Evidence, file_name, open_capture
-from bundle_verifier.law import Case, Law, read_law
-from bundle_verifier.plan import Plan
+from bundle_verifier.plan import Plan, check_extent
 from bundle_verifier.problem import InvalidEvidenceError
-from bundle_verifier.schema import read_record
+from bundle_verifier.reader import read_record
+from bundle_verifier.schema import dump
+from bundle_verifier.specs import Specs
 
-LARGEST_RECORD = 2 << 30
+LARGEST_RESULTS, LARGEST_RECORD, LARGEST_FILE = 256 << 20, 16 << 20, 64 << 20
 REPORTS = ["data/junit.xml", "data/report.html", "data/report.md"]
-RESULTS, MATERIALS = "data/results.json", "data/materials.json"
+SCHEMAS = [f"data/schema/{name}.json" for name in ("assay", "captures", "case", "materials", "results")]
+RESULTS, MATERIALS, CAPTURES = "data/results.json", "data/materials.json", "data/captures.json"
 DIRTY = "the work tree has uncommitted changes"
 
+Choose = Callable[[dict[str, Any], dict[str, Any]], Specs]  # out of results and materials
 
-def read_records(bag: Bag, specs: Path) -> Evidence:
-    """results.json, materials.json and the cases, each in its one spelling; the specs are those of `specs/<family>`."""
-    results = _record(bag, RESULTS, records.RESULTS)
+
+def read_records(bag: Bag, choose: Choose) -> Evidence:
+    """results.json, materials.json and the cases, each in its one spelling."""
+    results = _record(bag, RESULTS, records.RESULTS, LARGEST_RESULTS)
     materials = _record(bag, MATERIALS, records.MATERIALS)
     _check_reservation(results, materials)
-    law = _law(specs, results["architecture"]["family"])
-    plan = Plan(law, results["architecture"], results["cases"])
-    seen: set[str] = set()
-    cases: list[Case] = []
-    for summary in results["cases"]:
-        if summary["id"] in seen:
-            raise InvalidEvidenceError(f"{RESULTS} cases", "every case once", f"{summary['id']} twice")
-        seen.add(summary["id"])
-        cases.append(_case(bag, plan, summary))
-    return Evidence(bag, law, plan, results, materials, cases)
+    check_extent(results)
+    specs = choose(results, materials)
+    evidence = Evidence(bag, specs, Plan(specs, results["architecture"]), results, materials, [])
+    evidence.cases.extend(_cases(evidence))
+    _check_name(evidence)
+    _check_kept(evidence)
+    return evidence
 
 
 def check_payload(evidence: Evidence) -> None:
     """Every file below data/ is called for, and every one that is called for is there, captures excepted."""
-    needed = {RESULTS, MATERIALS, *REPORTS}
-    needed |= {f"data/spec/{name}" for name in evidence.law.files}
+    needed = {RESULTS, MATERIALS, CAPTURES, *SCHEMAS, *REPORTS}
+    needed |= {f"data/spec/{name}" for name in evidence.specs.files}
     needed |= {_case_path(case.id) for case in evidence.cases}
-    allowed = {
-        f"data/captures/{folder}/{file_name(case.id)}{suffix}"
-        for folder in evidence.folders()
-        for case in evidence.cases
-        for suffix in SUFFIXES.values()
-    }
+    needed |= {assay_path(case) for case in evidence.digest_only}
     present = set(evidence.bag.payload())
     for path in sorted(needed - present):
         raise InvalidEvidenceError(path, "the file, which every bundle of this run has", "none")
-    for path in sorted(present - needed - allowed):
+    for path in [*REPORTS, *SCHEMAS]:
+        if evidence.bag.sizes[path] > LARGEST_FILE:
+            raise InvalidEvidenceError(path, f"at most {LARGEST_FILE} bytes", f"{evidence.bag.sizes[path]}")
+    allowed = _capture_paths(evidence)
+    for path in sorted(present - needed - set(allowed)):
         raise InvalidEvidenceError(path, "only files that specs, cases and implementations call for", "one more")
-    for path in sorted(present & allowed):
+    captures = sorted(present & set(allowed))
+    _check_captures(evidence, allowed, captures)
+    for path in captures:
         open_capture(evidence, path).close()
 
 
 def check_specs(evidence: Evidence) -> None:
-    for name, expected in evidence.law.files.items():
+    for name, expected in evidence.specs.files.items():
         path = f"data/spec/{name}"
+        if path not in evidence.bag.sizes:
+            raise InvalidEvidenceError(path, "the verifier's own spec", "none")
         if evidence.bag.sizes[path] != len(expected) or evidence.bag.read(path, len(expected)) != expected:
             raise InvalidEvidenceError(path, "the verifier's own spec, byte for byte", "another one")
-    if evidence.materials["specs"] != evidence.law.digest():
-        raise InvalidEvidenceError(f"{MATERIALS} specs", evidence.law.digest(), evidence.materials["specs"])
+    if evidence.materials["specs"] != evidence.specs.digest():
+        raise InvalidEvidenceError(f"{MATERIALS} specs", evidence.specs.digest(), evidence.materials["specs"])
 
 
-def _record(bag: Bag, path: str, kind: Any) -> Any:
+def _record(bag: Bag, path: str, kind: Any, most: int = LARGEST_RECORD) -> Any:
     if path not in bag.sizes:
         raise InvalidEvidenceError(path, "the record", "none")
-    return read_record(path, bag.read(path, LARGEST_RECORD), kind)
+    return read_record(path, bag.read(path, most), kind)
 
 
 def _check_reservation(results: dict[str, Any], materials: dict[str, Any]) -> None:
     reserved = {"checkpoint": None, "message": DIRTY} in results["reservations"]
-    if materials["git"] and materials["git"]["dirty"] and not reserved:
+    if (materials["git"] is None or materials["git"]["dirty"]) and not reserved:
         raise InvalidEvidenceError(f"{RESULTS} reservations", f"`{DIRTY}`, as {MATERIALS} says", "none")
-
-
-def _law(specs: Path, family: str) -> Law:
-    if not (specs / family).is_dir():
-        raise InvalidEvidenceError(f"{RESULTS} architecture.family", "a family that the verifier has specs of", family)
-    return read_law(specs / family)
 
 
 def _case_path(case: str) -> str:
     return f"data/cases/{file_name(case)}.json"
 
 
-def _case(bag: Bag, plan: Plan, summary: dict[str, Any]) -> Case:
-    path = _case_path(summary["id"])
-    record = _record(bag, path, records.CASE)
-    _check_sound(path, record, plan)
-    case = Case(
-        record["id"], record["token_ids"], record["texts"] is not None, tuple(record["schedule"]), record["generate"]
-    )
-    found = (case.id, case.batch, case.tokens, len(case.schedule), case.generate)
-    expected = tuple(summary[name] for name in ("id", "batch", "tokens", "steps", "generate"))
+def _cases(evidence: Evidence) -> Any:
+    seen: dict[str, str] = {}
+    for summary in evidence.results["cases"]:
+        path = _case_path(summary["id"])
+        if path in seen:
+            found = f"{seen[path]} and {summary['id']}"
+            raise InvalidEvidenceError(f"{RESULTS} cases", f"a file of its own for each, {path}", found)
+        seen[path] = summary["id"]
+        yield read_case(path, _record(evidence.bag, path, records.CASE), summary, evidence.plan.sizes)
+
+
+def _check_name(evidence: Evidence) -> None:
+    results, materials = evidence.results, evidence.materials
+    cases = [_record(evidence.bag, _case_path(case.id), records.CASE) for case in evidence.cases]
+    ids = [checkpoint["id"] for checkpoint in results["checkpoints"]]
+    what = [materials, results["model"], results["subject"], results["references"], cases, ids]
+    run = hashlib.sha256(f"{dump([*what, results['tensors']['keep']])}\n".encode()).hexdigest()
+    commit = file_name(materials["git"]["commit"][:12]) if materials["git"] else "no-commit"
+    name = f"{commit}-{materials['specs'][:8]}-{run[:8]}"
+    if evidence.bag.name != name:
+        raise InvalidEvidenceError("bag-info.txt", f"External-Identifier: {name}", evidence.bag.name)
+
+
+def _check_kept(evidence: Evidence) -> None:
+    """Which cases may be without tensors; whether all of them passed is seen later."""
+    keep, found = evidence.results["tensors"]["keep"], evidence.digest_only
+    cases = [case.id for case in evidence.cases]
+    expected = {"full": [], "digest": cases, "failing": [case for case in cases if case in found]}[keep]
     if found != expected:
-        raise InvalidEvidenceError(
-            path, f"id, batch, tokens, steps, generate {expected}, as the results say", f"{found}"
-        )
-    return case
+        raise InvalidEvidenceError(f"{RESULTS} tensors.digest_only", f"{expected}, as {keep} says", f"{found}")
 
 
-def _check_sound(path: str, record: dict[str, Any], plan: Plan) -> None:
-    rows, schedule, generate = record["token_ids"], record["schedule"], record["generate"]
-    lengths = {len(row) for row in rows}
-    if len(lengths) != 1 or lengths == {0}:
-        raise InvalidEvidenceError(
-            f"{path} token_ids", "rows of one length of at least 1", f"lengths {sorted(lengths)}"
-        )
-    (tokens,) = lengths
-    for name in ("texts", "forced"):
-        if record[name] is not None and len(record[name]) != len(rows):
-            raise InvalidEvidenceError(f"{path} {name}", f"{len(rows)} entries", f"{len(record[name])}")
-    if record["forced"] is not None:
-        raise InvalidEvidenceError(f"{path} forced", "null, as in every bundle", "something")
-    if min(schedule, default=0) < 1 or sum(schedule) != tokens:
-        raise InvalidEvidenceError(f"{path} schedule", f"steps of at least 1 with the sum {tokens}", f"{schedule}")
-    sizes = {symbol: plan.sizes.get(symbol, 0) for symbol in "VC"}
-    if not all(0 <= token < sizes["V"] for row in rows for token in row):
-        raise InvalidEvidenceError(f"{path} token_ids", f"ids from 0 to below {sizes['V']}", "another one")
-    if tokens + max(generate, 1) - 1 > sizes["C"]:
-        needed = tokens + max(generate, 1) - 1
-        raise InvalidEvidenceError(path, f"at most {sizes['C']} positions, the context", f"{needed}")
+def _capture_paths(evidence: Evidence) -> dict[str, str]:
+    """The case of every capture that may be there, by path."""
+    return {
+        f"data/captures/{folder}/{file_name(case.id)}{suffix}": case.id
+        for folder in evidence.folders
+        for case in evidence.cases
+        for suffix in SUFFIXES.values()
+    }
+
+
+def _check_captures(evidence: Evidence, allowed: dict[str, str], present: list[str]) -> None:
+    """captures.json lists what is here, and what is not because only its numbers are."""
+    entries, bag = _record(evidence.bag, CAPTURES, records.CAPTURES)["captures"], evidence.bag
+    paths = [entry["path"] for entry in entries]
+    if paths != sorted(set(paths)) or not set(paths) <= set(allowed):
+        found = next((b for a, b in zip(["", *paths], paths, strict=False) if b <= a or b not in allowed), "")
+        raise InvalidEvidenceError(CAPTURES, "paths of captures in ascending order, each once", found)
+    for entry in entries:
+        path, expected = entry["path"], allowed[entry["path"]] not in evidence.digest_only
+        if entry["stored"] != expected or expected != (path in bag.sizes):
+            found = f"stored: {entry['stored']}, and {'there' if path in bag.sizes else 'not there'}"
+            raise InvalidEvidenceError(f"{CAPTURES} {path}", f"stored: {expected}, and so it is", found)
+        if expected and (bag.sizes[path], bag.digests[path]) != (entry["bytes"], entry["sha256"]):
+            found = f"{entry['bytes']} bytes, {entry['sha256']}"
+            raise InvalidEvidenceError(
+                f"{CAPTURES} {path}", f"{bag.sizes[path]} bytes, {bag.digests[path]}, as it is here", found
+            )
+    for path in present:
+        if path not in set(paths):
+            raise InvalidEvidenceError(CAPTURES, f"an entry for {path}, which is here", "none")

@@ -1,15 +1,12 @@
-"""Records have one spelling: parse, check the schema, write again, and the bytes must be the same."""
+"""The kinds of values in a record: each can be checked, and written again in its one spelling."""
 
 import json
 import math
 import re
-import struct
-from decimal import Decimal
 from typing import Any, Protocol
 
-from bundle_verifier.problem import InvalidEvidenceError, brief
-
-MEASURED = re.compile(r"([^=]+)=([0-9a-f]{16})")
+from bundle_verifier.problem import brief
+from bundle_verifier.spelling import is_measured, spelled_constant
 
 
 class MismatchError(Exception):
@@ -31,6 +28,7 @@ class Kind(Protocol):
 class Number(float):
     """A JSON number with a point or an exponent, beside its own spelling."""
 
+    __slots__ = ("text",)
     text: str
 
     @classmethod
@@ -86,10 +84,17 @@ class Boolean(Plain):
             raise MismatchError("true or false", value)
 
 
+class Always(Plain):
+    """A flag that is written only where it is true."""
+
+    def check(self, value: Any) -> None:
+        if value is not True:
+            raise MismatchError("true, or no such field", value)
+
+
 class Measured(Plain):
     def check(self, value: Any) -> None:
-        parts = MEASURED.fullmatch(value) if type(value) is str else None
-        if parts is None or parts[1] != spelled(measured(value)):
+        if type(value) is not str or not is_measured(value):
             raise MismatchError("a float as `shortest decimal=16 hex digits`, the two agreeing", value)
 
 
@@ -103,9 +108,7 @@ class Constant(Plain):
             raise MismatchError("a JSON number in the shortest spelling of its float", value)
 
     def write(self, value: Any) -> str:
-        if 1e-5 <= abs(value) < 1e-4:
-            return format(Decimal(repr(float(value))), "f")
-        return spelled(float(value))
+        return spelled_constant(float(value))
 
 
 class Maybe:
@@ -121,21 +124,23 @@ class Maybe:
 
 
 class Array:
-    def __init__(self, kind: Kind, length: int | None = None) -> None:
-        self._kind, self._length, self.plain = kind, length, kind.plain
+    """`stream`: read one item at a time, and kept as bytes."""
+
+    def __init__(self, kind: Kind, length: int | None = None, stream: bool = False) -> None:
+        self.kind, self._length, self.plain, self.stream = kind, length, kind.plain, stream
 
     def check(self, value: Any) -> None:
         if type(value) is not list or self._length not in (None, len(value)):
             raise MismatchError("an array" if self._length is None else f"an array of {self._length}", value)
         for index, item in enumerate(value):
             try:
-                self._kind.check(item)
+                self.kind.check(item)
             except MismatchError as mismatch:
                 mismatch.path.append(f"[{index}]")
                 raise
 
     def write(self, value: Any) -> str:
-        return dump(value) if self.plain else f"[{','.join(map(self._kind.write, value))}]"
+        return dump(value) if self.plain else f"[{','.join(map(self.kind.write, value))}]"
 
 
 class Map:
@@ -160,14 +165,14 @@ class Record:
     """An object with exactly these fields in this order."""
 
     def __init__(self, **fields: Kind) -> None:
-        self._fields, self._names = fields, list(fields)
+        self.fields, self._names = fields, list(fields)
         self.plain = all(kind.plain for kind in fields.values())
 
     def check(self, value: Any) -> None:
         if type(value) is not dict or list(value) != self._names:
             found = list(value) if type(value) is dict else value
             raise MismatchError(f"an object with the fields {', '.join(self._names)}, in this order", found)
-        for name, kind in self._fields.items():
+        for name, kind in self.fields.items():
             try:
                 kind.check(value[name])
             except MismatchError as mismatch:
@@ -177,7 +182,7 @@ class Record:
     def write(self, value: Any) -> str:
         if self.plain:
             return dump(value)
-        return "{" + ",".join(f"{dump(name)}:{kind.write(value[name])}" for name, kind in self._fields.items()) + "}"
+        return "{" + ",".join(f"{dump(name)}:{kind.write(value[name])}" for name, kind in self.fields.items()) + "}"
 
 
 class Tagged(Plain):
@@ -193,58 +198,18 @@ class Tagged(Plain):
         self._records[word].check(value)
 
 
-def measured(text: str) -> float:
-    """The binary64 of a measured value that has been checked."""
-    value: float = struct.unpack(">d", bytes.fromhex(text[-16:]))[0]
-    return value
+class Either(Plain):
+    """An object of the first form if it has the key, else of the second."""
+
+    def __init__(self, key: str, having: Record, lacking: Record) -> None:
+        self._key, self._having, self._lacking = key, having, lacking
+
+    def check(self, value: Any) -> None:
+        (self._having if type(value) is dict and self._key in value else self._lacking).check(value)
 
 
-def spelled(value: float) -> str:
-    """The shortest decimal that reads back as `value`; of two equally near ones the one further from 0."""
-    if math.isnan(value):
-        return "NaN"
-    text = repr(value)
-    exact = Decimal(value)
-    if exact.is_finite() and exact.as_tuple().digits[-1] == 5 and len(text) >= 15:
-        text = _away_from_zero(value, text, exact)
-    return text.replace("e-0", "e-").replace("e+", "e")
-
-
-def _away_from_zero(value: float, text: str, exact: Decimal) -> str:
-    """Python rounds such a tie to an even digit, the format away from 0 (…03125 to …0313)."""
-    digits, *exponent = text.split("e")
-    other = digits[:-1] + chr(ord(digits[-1]) + 1)
-    further = "e".join([other, *exponent])
-    if digits[-1] in "02468" and float(further) == value and Decimal(further) - exact == exact - Decimal(text):
-        return further
-    return text
-
-
-def read_record(file: str, data: bytes, kind: Kind) -> Any:
-    value = parse(file, data)
-    try:
-        kind.check(value)
-        again = (kind.write(value) + "\n").encode()
-    except MismatchError as mismatch:
-        where = "".join(reversed(mismatch.path)).lstrip(".")
-        raise InvalidEvidenceError(f"{file} {where}".rstrip(), mismatch.expected, mismatch.found) from None
-    except UnicodeEncodeError as error:
-        raise InvalidEvidenceError(file, "strings that UTF-8 can hold", str(error)) from None
-    if again != data:
-        at = next((i for i, (a, b) in enumerate(zip(again, data, strict=False)) if a != b), min(len(again), len(data)))
-        expected, found = repr(again[at : at + 40]), repr(data[at : at + 40])
-        raise InvalidEvidenceError(file, f"the one spelling of the record, at byte {at} {expected}", found)
-    return value
-
-
-def parse(file: str, data: bytes, **hooks: Any) -> Any:
-    try:
-        return json.loads(data.decode(), parse_float=Number.parse, parse_constant=_no_constant, **hooks)
-    except RecursionError:
-        raise InvalidEvidenceError(file, "nesting of at most 128", "more") from None
-    except ValueError as error:
-        raise InvalidEvidenceError(file, "JSON in UTF-8 without a byte order mark", str(error)) from None
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
+def streams(kind: Kind) -> bool:
+    """Whether a list that is read one item at a time is anywhere in it."""
+    if isinstance(kind, Array):
+        return kind.stream or streams(kind.kind)
+    return isinstance(kind, Record) and any(map(streams, kind.fields.values()))

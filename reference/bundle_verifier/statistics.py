@@ -1,21 +1,19 @@
-"""The classic statistics of two tensors of the same shape, summed in the order that the format gives."""
+"""The classic statistics of two tensors of one shape, chunk by chunk, summed in the order of the format."""
 
 import math
 import sys
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle_verifier.budget import Budget
-from bundle_verifier.elements import Element, element
-from bundle_verifier.tensor_file import Tensor
+from bundle_verifier.elements import Element, multi_index
+from bundle_verifier.tensor import Floats, Tensor, Values, spans
 
-Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-BLOCK, LANES, BLOCKS_IN_CHUNK, MOST_WORST = 512, 16, 256, 5
+BLOCK, LANES, MOST_WORST = 512, 16, 5
 STARTS = np.array([5e-324, *(float(f"1e{power}") for power in range(-11, 3))])
 LEAST_SQUARES = sys.float_info.min / 2.0**-52
 
@@ -29,31 +27,64 @@ class Rule:
 
 @dataclass
 class Statistics:
-    elements: int
-    violations: int
-    non_finite: dict[str, int]
-    max_abs: float
-    mean_abs: float
-    max_rel: float
-    rmse: float
-    cosine: float | None
-    max_ulp: int | None
-    used: float
-    range: tuple[float, float] | None
-    buckets: list[int]
-    worst: list[Element]
+    shape: tuple[int, ...]
+    of_floats: bool
+    elements: int = 0
+    violations: int = 0
+    non_finite: dict[str, int] = field(default_factory=dict)
+    max_abs: float = 0.0
+    mean_abs: float = 0.0
+    max_rel: float = 0.0
+    rmse: float = 0.0
+    cosine: float | None = None
+    max_ulp: int | None = None
+    used: float = 0.0
+    range: tuple[float, float] | None = None
+    buckets: list[int] = field(default_factory=list)
+    worst: list[Element] = field(default_factory=list)
     ties: int = 0
     budget: Budget | None = None
-    violating: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp), repr=False, compare=False)
+    violating: list[int] = field(default_factory=list, repr=False, compare=False)
 
-    @property
-    def of_floats(self) -> bool:
-        return self.max_ulp is not None
+
+def compare(
+    actual: Tensor, expected: Tensor, rule: Rule, against_oracle: bool = False, keep_violating: bool = False
+) -> Statistics:
+    """`against_oracle`: F32 beside F64, ULP counted in F32. `keep_violating`: where the violations are, of tokens."""
+    tally = _Tally(actual, rule, against_oracle, keep_violating)
+    with np.errstate(all="ignore"):
+        for start, stop in spans(actual.size):
+            tally.add(start, actual.part(start, stop), expected.part(start, stop))
+    return tally.statistics()
+
+
+def ordered_sum(values: Floats, chosen: Mask) -> float:
+    """Of one chunk: blocks of 512, the chosen values of each moved together, dealt to 16 lanes; lanes, then blocks."""
+    if values.size == 0:
+        return 0.0
+    blocks = -(-values.size // BLOCK)
+    padded = np.zeros((blocks, BLOCK))
+    if chosen.all():
+        padded.reshape(-1)[: values.size] = values
+    else:
+        rows, columns = np.divmod(np.flatnonzero(chosen), BLOCK)
+        mask = np.zeros((blocks, BLOCK), dtype=np.int64)
+        mask[rows, columns] = 1
+        padded[rows, (np.cumsum(mask, axis=1) - 1)[rows, columns]] = values[chosen]
+    lanes = _in_order(padded.reshape(blocks, BLOCK // LANES, LANES))
+    return float(_in_order(_in_order(lanes)[None, :])[0])
+
+
+def _in_order(values: Floats) -> Floats:
+    """Sums over axis 1, one after the other."""
+    total: Floats = np.cumsum(values, axis=1)[:, -1]
+    return total
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    shape: tuple[int, ...]
+    """Of one chunk."""
+
     actual: Floats
     expected: Floats
     error: Floats
@@ -63,64 +94,93 @@ class _Pairs:
     ratio: Floats  # error / allowed; under bit-exact the error itself
 
 
-def compare(actual: Tensor, expected: Tensor, rule: Rule, against_oracle: bool = False) -> Statistics:
-    """`against_oracle`: F32 beside F64, ULP counted in F32; else the dtypes are the same."""
-    with np.errstate(all="ignore"):
-        pairs = _pairs(actual, expected, rule)
-        violation = ~pairs.satisfied
-        max_abs = float(pairs.error[pairs.finite].max(initial=0.0))
-        used = max_abs and math.inf if rule.tolerance is None else float(pairs.ratio[pairs.finite].max(initial=0.0))
-        violations = int(violation.sum())
-        count = int(pairs.finite.sum())
-        square = ordered_sum(pairs.error * pairs.error, pairs.finite)
-        return Statistics(
-            elements=pairs.actual.size,
-            violations=violations,
-            non_finite=_non_finite(pairs.actual, pairs.expected),
-            max_abs=max_abs,
-            mean_abs=ordered_sum(pairs.error, pairs.finite) / count if count else 0.0,
-            max_rel=_max_rel(pairs),
-            rmse=math.sqrt(square / count) if count else 0.0,
-            cosine=_cosine(pairs),
-            max_ulp=_max_ulp(actual, expected, pairs.finite, against_oracle),
-            used=used,
-            range=_range(pairs.actual),
-            buckets=_buckets(pairs.error[pairs.finite]),
-            worst=_worst(pairs, rule, violation, MOST_WORST if violations else 1),
-            violating=np.flatnonzero(violation),
+Candidate = tuple[int, float, int, Element]  # group, −rank, position: in ascending order the worst comes first
+
+
+class _Tally:
+    def __init__(self, actual: Tensor, rule: Rule, against_oracle: bool, keep_violating: bool) -> None:
+        self._rule, self._against_oracle, self._keep_violating = rule, against_oracle, keep_violating
+        self._found = Statistics(actual.shape, actual.is_float, actual.size)
+        self._found.non_finite = dict.fromkeys(NON_FINITE, 0)
+        self._found.max_ulp = 0 if actual.is_float else None
+        self._sums = dict.fromkeys(("error", "square", "both", "actual", "expected"), 0.0)
+        self._buckets = np.zeros(STARTS.size + 1, dtype=np.int64)
+        self._pairs = 0  # finite ones
+        self._worst: list[Candidate] = []
+
+    def add(self, start: int, actual: Values, expected: Values) -> None:
+        found, pairs = self._found, _pairs(actual, expected, self._rule)
+        violation, finite = ~pairs.satisfied, pairs.finite
+        found.violations += int(violation.sum())
+        if self._keep_violating:
+            found.violating += [start + int(i) for i in np.flatnonzero(violation)]
+        for name, count in _non_finite(pairs.actual, pairs.expected, finite).items():
+            found.non_finite[name] += count
+        error = pairs.error if finite.all() else pairs.error[finite]
+        self._pairs += error.size
+        found.max_abs = max(found.max_abs, float(error.max(initial=0.0)))
+        if self._rule.tolerance is None:
+            found.used = math.inf if found.max_abs > 0.0 else 0.0
+        else:
+            found.used = max(found.used, float(pairs.ratio[finite].max(initial=0.0)))
+        found.max_rel = max(found.max_rel, _max_rel(pairs))
+        self._add_sums(pairs)
+        if found.max_ulp is not None:
+            found.max_ulp = max(found.max_ulp, _max_ulp(actual, expected, finite, self._against_oracle))
+        found.range = _wider(found.range, pairs.actual)
+        self._buckets += np.bincount(np.searchsorted(STARTS, error, side="right"), minlength=STARTS.size + 1)
+        self._worst = sorted([*self._worst, *self._candidates(start, pairs, violation)], key=_rank)[:MOST_WORST]
+
+    def _add_sums(self, pairs: _Pairs) -> None:
+        a, e, error = pairs.actual, pairs.expected, pairs.error
+        products = {"error": error, "square": error * error, "both": a * e, "actual": a * a, "expected": e * e}
+        for name, values in products.items():
+            self._sums[name] += ordered_sum(values, pairs.finite)
+
+    def _candidates(self, start: int, pairs: _Pairs, violation: Mask) -> list[Candidate]:
+        groups = [
+            np.flatnonzero(violation & ~pairs.finite),
+            np.flatnonzero(violation & pairs.finite),
+            np.flatnonzero(~violation & pairs.finite & (pairs.error > 0.0)),
+        ]
+        chosen: list[tuple[int, int]] = [(0, int(i)) for i in groups[0][:MOST_WORST]]
+        for number in (1, 2):
+            room = MOST_WORST - len(chosen)
+            chosen += [(number, int(i)) for i in _highest(groups[number], pairs.ratio, room)]
+        return [self._candidate(start, group, i, pairs) for group, i in chosen]
+
+    def _candidate(self, start: int, group: int, i: int, pairs: _Pairs) -> Candidate:
+        outside = group == 0 or self._rule.tolerance is None
+        element = Element(
+            index=multi_index(self._found.shape, start + i),
+            actual=float(pairs.actual[i]),
+            expected=float(pairs.expected[i]),
+            error=float(pairs.error[i]),
+            allowed=0.0 if outside else float(pairs.allowed[i]),
         )
+        return group, 0.0 if group == 0 else -float(pairs.ratio[i]), start + i, element
+
+    def statistics(self) -> Statistics:
+        found, sums = self._found, self._sums
+        if self._pairs:
+            found.mean_abs, found.rmse = sums["error"] / self._pairs, math.sqrt(sums["square"] / self._pairs)
+        found.cosine = _cosine(sums["both"], sums["actual"], sums["expected"])
+        found.buckets = [int(count) for count in self._buckets]
+        found.worst = [candidate[3] for candidate in self._worst[: None if found.violations else 1]]
+        return found
 
 
-def ordered_sum(values: Floats, chosen: Mask) -> float:
-    """Blocks of 512, the chosen values of each moved together, dealt to 16 lanes; lanes, blocks, chunks in order."""
-    if values.size == 0:
-        return 0.0
-    blocks = -(-values.size // BLOCK)
-    padded = np.zeros((blocks, BLOCK))
-    rows, columns = np.divmod(np.flatnonzero(chosen), BLOCK)
-    if rows.size != values.size:
-        mask = np.zeros((blocks, BLOCK), dtype=np.int64)
-        mask[rows, columns] = 1
-        columns = (np.cumsum(mask, axis=1) - 1)[rows, columns]
-    padded[rows, columns] = values[chosen]
-    lanes = _in_order(padded.reshape(blocks, BLOCK // LANES, LANES))
-    sums = _in_order(lanes)
-    chunks = np.zeros(-(-blocks // BLOCKS_IN_CHUNK) * BLOCKS_IN_CHUNK)
-    chunks[:blocks] = sums
-    total: float = _in_order(_in_order(chunks.reshape(-1, BLOCKS_IN_CHUNK))[None, :])[0]
-    return float(total)
+NON_FINITE = ("actual_nan", "expected_nan", "actual_infinite", "expected_infinite", "same_infinity")
 
 
-def _in_order(values: Floats) -> Floats:
-    """Sums over axis 1, one after the other."""
-    total: Floats = np.cumsum(values, axis=1)[:, -1]
-    return total
+def _rank(candidate: Candidate) -> tuple[int, float, int]:
+    return candidate[:3]
 
 
-def _pairs(actual: Tensor, expected: Tensor, rule: Rule) -> _Pairs:
-    a, e = actual.reshape(-1).astype(np.float64), expected.reshape(-1).astype(np.float64)
+def _pairs(actual: Values, expected: Values, rule: Rule) -> _Pairs:
+    a, e = actual.astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(a) & np.isfinite(e)
-    error = np.abs(a - e) if actual.dtype.kind == "f" else _integer_error(actual.reshape(-1), expected.reshape(-1))
+    error = np.abs(a - e) if actual.dtype.kind == "f" else _integer_error(actual, expected)
     if rule.tolerance is None:
         allowed, ratio = np.zeros(a.size), error
         same = _bits(actual) == _bits(expected)
@@ -129,29 +189,25 @@ def _pairs(actual: Tensor, expected: Tensor, rule: Rule) -> _Pairs:
         allowed = atol + rtol * np.abs(e)
         ratio = np.where(error == 0.0, 0.0, np.where(np.isinf(error), math.inf, error / allowed))
         same = (error <= allowed) & np.isfinite(error)
-    satisfied = np.where(finite, same, np.isinf(a) & (a == e))
-    return _Pairs(actual.shape, a, e, error, finite, satisfied, allowed, ratio)
+    satisfied = same if finite.all() else np.where(finite, same, np.isinf(a) & (a == e))
+    return _Pairs(a, e, error, finite, satisfied, allowed, ratio)
 
 
-def _integer_error(actual: Tensor, expected: Tensor) -> Floats:
+def _integer_error(actual: Values, expected: Values) -> Floats:
     a, e = actual.astype(np.int64), expected.astype(np.int64)
     high, low = np.maximum(a, e).view(np.uint64), np.minimum(a, e).view(np.uint64)
     return (high - low).astype(np.float64)
 
 
-def _bits(tensor: Tensor) -> NDArray[Any]:
-    flat = np.ascontiguousarray(tensor).reshape(-1)
-    return flat.view(f"u{flat.dtype.itemsize}")
+def _bits(values: Values) -> Values:
+    return values.view(f"u{values.dtype.itemsize}")
 
 
-def _non_finite(a: Floats, e: Floats) -> dict[str, int]:
-    return {
-        "actual_nan": int(np.isnan(a).sum()),
-        "expected_nan": int(np.isnan(e).sum()),
-        "actual_infinite": int(np.isinf(a).sum()),
-        "expected_infinite": int(np.isinf(e).sum()),
-        "same_infinity": int((np.isinf(a) & (a == e)).sum()),
-    }
+def _non_finite(a: Floats, e: Floats, finite: Mask) -> dict[str, int]:
+    if finite.all():
+        return {}
+    masks = (np.isnan(a), np.isnan(e), np.isinf(a), np.isinf(e), np.isinf(a) & (a == e))
+    return {name: int(mask.sum()) for name, mask in zip(NON_FINITE, masks, strict=True)}
 
 
 def _max_rel(pairs: _Pairs) -> float:
@@ -159,23 +215,19 @@ def _max_rel(pairs: _Pairs) -> float:
     return float((pairs.error[chosen] / np.abs(pairs.expected[chosen])).max(initial=0.0))
 
 
-def _cosine(pairs: _Pairs) -> float | None:
-    a, e, finite = pairs.actual, pairs.expected, pairs.finite
-    both, aa, ee = ordered_sum(a * e, finite), ordered_sum(a * a, finite), ordered_sum(e * e, finite)
+def _cosine(both: float, aa: float, ee: float) -> float | None:
+    if not all(map(math.isfinite, (both, aa, ee))) or aa < LEAST_SQUARES or ee < LEAST_SQUARES:
+        return None
     product = math.sqrt(aa) * math.sqrt(ee)
-    if aa < LEAST_SQUARES or ee < LEAST_SQUARES or not all(map(math.isfinite, (both, aa, ee, product))):
-        return None
-    return min(max(both / product, -1.0), 1.0)
+    return min(max(both / product, -1.0), 1.0) if math.isfinite(product) else None
 
 
-def _max_ulp(actual: Tensor, expected: Tensor, finite: Mask, against_oracle: bool) -> int | None:
-    if actual.dtype.kind != "f":
-        return None
+def _max_ulp(actual: Values, expected: Values, finite: Mask, against_oracle: bool) -> int:
     if actual.dtype.itemsize != 4:
         return 0  # only the quorum compares F64 with F64, and it records no ULP
-    a, e = actual.reshape(-1), expected.reshape(-1).astype(np.float32)
+    a, e = actual, expected.astype(np.float32)
     if against_oracle:
-        finite = finite & np.isfinite(a) & np.isfinite(e)
+        finite = finite & np.isfinite(e)
     return int(np.abs(_keys(a[finite]) - _keys(e[finite])).max(initial=0))
 
 
@@ -184,34 +236,17 @@ def _keys(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.where(bits < 0, -(2**31) - bits, bits)
 
 
-def _range(actual: Floats) -> tuple[float, float] | None:
+def _wider(range_: tuple[float, float] | None, actual: Floats) -> tuple[float, float] | None:
     finite = actual[np.isfinite(actual)]
-    return (float(finite.min()), float(finite.max())) if finite.size else None
-
-
-def _buckets(error: Floats) -> list[int]:
-    counts = np.bincount(np.searchsorted(STARTS, error, side="right"), minlength=STARTS.size + 1)
-    return [int(count) for count in counts]
-
-
-def _worst(pairs: _Pairs, rule: Rule, violation: Mask, most: int) -> list[Element]:
-    aside = np.flatnonzero(violation & ~pairs.finite)
-    violating = np.flatnonzero(violation & pairs.finite)
-    others = np.flatnonzero(~violation & pairs.finite & (pairs.error > 0.0))
-    chosen = list(aside[:most])
-    for group in (violating, others):
-        chosen += _highest(group, pairs.ratio, most - len(chosen))
-    found: list[Element] = []
-    for position in chosen:
-        outside = rule.tolerance is None or not pairs.finite[position]
-        allowed = 0.0 if outside else float(pairs.allowed[position])
-        found.append(element(pairs.shape, int(position), pairs.actual, pairs.expected, pairs.error, allowed))
-    return found
+    if finite.size == 0:
+        return range_
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if range_ is None else (min(low, range_[0]), max(high, range_[1]))
 
 
 def _highest(group: NDArray[np.intp], ranks: Floats, most: int) -> list[np.intp]:
     """The positions of highest rank, the first ones where ranks are the same."""
-    if most <= 0:
+    if most <= 0 or group.size == 0:
         return []
     values = ranks[group]
     if group.size > most:

@@ -2,42 +2,81 @@
 
 import math
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bundle_verifier.agreement import near, same
-from bundle_verifier.budget import U, budget
+from bundle_verifier.budget import Budget
+from bundle_verifier.budget import budget as rounding_budget
+from bundle_verifier.case import Case
 from bundle_verifier.judge import worst
-from bundle_verifier.law import Activation, Case, Law, Requirement, Spec
-from bundle_verifier.plan import Plan, Traits
+from bundle_verifier.plan import Plan, Traits, check_extent
 from bundle_verifier.problem import InvalidEvidenceError, harmless
 from bundle_verifier.records import VERDICTS
-from bundle_verifier.schema import Constant, Measured, MismatchError, Number, spelled
-from bundle_verifier.statistics import Rule, compare, ordered_sum
+from bundle_verifier.schema import Constant, Measured, MismatchError, Number
+from bundle_verifier.specs import Activation, Requirement, Spec, Specs
+from bundle_verifier.spelling import spelled
+from bundle_verifier.statistics import Rule, Statistics, ordered_sum
+from bundle_verifier.statistics import compare as compare_tensors
+from bundle_verifier.systematic import Slice, U
+from bundle_verifier.tensor import Tensor
 
 CLASSIC = Rule((1e-4, 1e-5))
 
 
-@pytest.mark.parametrize("size", [1, 16, 511, 512, 513, 131_072, 131_073 + 512])
+DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
+Numbers = np.ndarray[Any, np.dtype[Any]]
+
+
+def _tensor(values: Numbers) -> Tensor:
+    return Tensor.of(DTYPES[values.dtype.name], values.shape, values.tobytes())
+
+
+def compare(actual: Numbers, expected: Numbers, rule: Rule, against_oracle: bool = False) -> Statistics:
+    return compare_tensors(_tensor(actual), _tensor(expected), rule, against_oracle)
+
+
+def budget(actual: Numbers, oracle: Numbers, magnitude: Numbers, slices: list[str], shared_rows: bool) -> Budget:
+    made = [Slice.of(text, (), actual.shape) for text in slices]
+    tensors = (_tensor(actual), _tensor(oracle), _tensor(magnitude))
+    return rounding_budget(*tensors, made, shared_rows, 5.0, U)
+
+
+@pytest.mark.parametrize("size", [1, 16, 511, 512, 513, 131_072])
 @pytest.mark.parametrize("every", [1, 3])
-def test_sums_are_taken_in_the_order_of_the_format(size: int, every: int) -> None:
+def test_sums_of_a_chunk_are_taken_in_the_order_of_the_format(size: int, every: int) -> None:
     values = np.random.default_rng(size).lognormal(0.0, 8.0, size)
     chosen = np.arange(size) % every == 0
     total = 0.0
-    for chunk in range(0, size, 131_072):
-        of_chunk = 0.0
-        for start in range(chunk, min(chunk + 131_072, size), 512):
-            block = slice(start, min(start + 512, chunk + 131_072))
-            lanes = [0.0] * 16
-            for i, value in enumerate(values[block][chosen[block]]):
-                lanes[i % 16] += float(value)
-            of_block = 0.0
-            for lane in lanes:
-                of_block += lane
-            of_chunk += of_block
-        total += of_chunk
+    for start in range(0, size, 512):
+        block = slice(start, start + 512)
+        lanes = [0.0] * 16
+        for i, value in enumerate(values[block][chosen[block]]):
+            lanes[i % 16] += float(value)
+        of_block = 0.0
+        for lane in lanes:
+            of_block += lane
+        total += of_block
     assert ordered_sum(values, chosen) == total
+
+
+def test_a_tensor_of_several_chunks_is_summed_chunk_by_chunk() -> None:
+    random = np.random.default_rng(2)
+    expected = random.normal(size=300_000)
+    actual = (expected + random.normal(size=300_000) * 1e-3).astype(np.float32)
+    found = compare(actual, expected, Rule((1e-3, 0.0)), against_oracle=True)
+    error = np.abs(actual - expected)
+    total = 0.0
+    for start in range(0, 300_000, 131_072):
+        chunk = error[start : start + 131_072]
+        total += ordered_sum(chunk, np.ones(chunk.size, dtype=bool))
+    assert found.mean_abs == total / 300_000
+    assert found.violations == int((error > 1e-3).sum())
+    assert [e.index[0] for e in found.worst] == list(np.argsort(-error, kind="stable")[:5])
+    assert (found.max_abs, sum(found.buckets)) == (error.max(), 300_000)
+    assert found.range == (actual.min(), actual.max())
 
 
 def _f32(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -95,11 +134,11 @@ def test_integers_differ_exactly() -> None:
 
 def test_nothing_is_allowed_where_the_magnitude_is_nothing() -> None:
     oracle, zero = np.array([1.0, 0.0]), np.zeros(2)
-    moved = budget(_f32(1.0, 0.0), oracle, zero, [(True, None)], False, 5.0)
+    moved = budget(_f32(1.0, 0.0), oracle, zero, ["tensor"], False)
     assert (moved.used, moved.violations, moved.systematic) == (0.0, 0, [])
-    changed = budget(_f32(1.5, 0.0), oracle, zero, [(True, None)], False, 5.0)
+    changed = budget(_f32(1.5, 0.0), oracle, zero, ["tensor"], False)
     assert (changed.used, changed.violations) == (math.inf, 1)
-    unknown = budget(_f32(1.5, 0.0), oracle, np.array([math.nan, 1.0]), [], False, 5.0)
+    unknown = budget(_f32(1.5, 0.0), oracle, np.array([math.nan, 1.0]), [], False)
     assert math.isnan(unknown.used)
     assert unknown.violations == 1
 
@@ -110,20 +149,20 @@ def test_a_common_scale_is_seen_though_every_element_is_within(scale: float, see
     random = np.random.default_rng(1)
     oracle = random.uniform(0.5, 1.0, (64, 64))
     actual = (oracle * (1.0 + scale)).astype(np.float32)
-    found = budget(actual, oracle, np.full(oracle.shape, 40.0), [(True, None), (False, 1)], shared_rows, 5.0)
+    found = budget(actual, oracle, np.full(oracle.shape, 40.0), ["tensor", "last"], shared_rows)
     assert found.violations == 0
     assert [s.axis for s in found.systematic] == [None, 1]
     assert (found.systematic[0].used > 1.0) == seen
     assert found.systematic[0].scale == pytest.approx(scale, abs=1e-8)
-    assert len(found.by_slice[1]) == 64
+    assert found.fits[1].there.all() and found.fits[1].there.size == 64
 
 
 def test_a_fit_needs_three_points_with_an_error() -> None:
     two = np.array([1.0, 2.0])
-    assert budget(_f32(1.5, 2.5), two, np.ones(2), [(True, None)], False, 5.0).systematic == []
+    assert budget(_f32(1.5, 2.5), two, np.ones(2), ["tensor"], False).systematic == []
     three = np.array([1.0, 2.0, 3.0])
-    assert budget(_f32(1.0, 2.0, 3.0), three, np.ones(3), [(True, None)], False, 5.0).systematic == []
-    (found,) = budget(_f32(1.5, 2.5, 3.5), three, np.ones(3), [(True, None)], False, 5.0).systematic
+    assert budget(_f32(1.0, 2.0, 3.0), three, np.ones(3), ["tensor"], False).systematic == []
+    (found,) = budget(_f32(1.5, 2.5, 3.5), three, np.ones(3), ["tensor"], False).systematic
     assert (found.scale, found.offset) == (0.0, 0.5)
     assert found.scale_allowed == 2.0 * U
 
@@ -208,7 +247,8 @@ def _activation(name: str, *inputs: str, **fields: object) -> Activation:
 def _plan(*activations: Activation, steps: int = 3, layers: int = 2) -> Plan:
     spec = Spec("00", "all", "All", activations, (Requirement("00.1", "", "finite", ()),))
     architecture = {"layers": layers, "sizes": {"V": 9, "C": 9}, "constants": {}}
-    return Plan(Law({}, (spec,), 1e-9), architecture, [{"steps": steps}])
+    check_extent({"architecture": architecture, "references": [], "cases": [{"steps": steps}]})
+    return Plan(Specs({}, (spec,), 1e-9), architecture)
 
 
 CASE = Case("c", [[1, 2, 3, 4]], False, (2, 1, 1), 0)

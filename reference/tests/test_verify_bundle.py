@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundle_author import captures, measure, record, seal, write_bundle, write_specs
+from bundle_author import captures, list_captures, record, seal, write_bundle, write_specs
+from record_author import measure
 
 from verify_bundle import main
 
@@ -41,7 +42,7 @@ def bundle(tmp_path: Path, sound: Path) -> Path:
 @pytest.fixture
 def verified(specs: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[Path], tuple[int, str]]:
     def run(folder: Path) -> tuple[int, str]:
-        code = main(["--specs", str(specs), str(folder)])
+        code = main(["--historical", "--specs", str(specs), "--cases", str(specs.parent / "cases"), str(folder)])
         return code, capsys.readouterr().out
 
     return run
@@ -53,7 +54,7 @@ Verified = Callable[[Path], tuple[int, str]]
 def test_a_bundle_that_follows_from_its_tensors_conforms(bundle: Path, verified: Verified) -> None:
     code, said = verified(bundle)
     assert code == 0, said
-    assert "36 comparisons from the tensors" in said
+    assert "36 comparisons, every word again" in said
     assert "verdict        pass: conforming" in said
 
 
@@ -247,14 +248,16 @@ def test_a_tensor_changed_under_a_fitting_manifest_is_seen(bundle: Path, verifie
     assert verified(bundle)[0] == 2
     seal(bundle)
     code, said = verified(bundle)
-    assert code == 2
-    assert "from the tensors" in said
+    assert (code, "data/captures.json" in said) == (2, True), said
+    list_captures(bundle)
+    code, said = verified(bundle)
+    assert (code, "from the tensors" in said) == (2, True), said
 
 
 def test_a_capture_of_somebody_else_is_refused(bundle: Path, verified: Verified) -> None:
     other = (bundle / "data/captures/torch@f32/tiny.safetensors").read_bytes()
     (bundle / SUBJECT_RUN).write_bytes(other)
-    seal(bundle)
+    list_captures(bundle)
     code, said = verified(bundle)
     assert (code, "expected the capture of rust@f32; found one of torch@f32" in said) == (2, True), said
 
@@ -336,10 +339,12 @@ def test_the_exit_code_of_the_command_line(bundle: Path, specs: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
 
-    assert run("--specs", str(specs), str(bundle)).returncode == 0
+    own = ("--specs", str(specs), "--cases", str(specs.parent / "cases"))
+    assert run("--historical", *own, str(bundle)).returncode == 0
     assert run("--nonsense").returncode == 64
     assert run(str(bundle), "--specs", str(bundle / "nowhere")).returncode == 64
-    absent = run("--specs", str(specs), str(bundle / "nowhere"))
+    assert run(*own, str(bundle)).returncode == 3
+    absent = run(*own, str(bundle / "nowhere"))
     assert (absent.returncode, "Traceback" in absent.stderr) == (70, False)
 
 
@@ -355,7 +360,7 @@ def _header(bundle: Path, change: Callable[[dict[str, Any]], None] | bytes) -> N
         change(header)
         text = json.dumps(header).encode()
         path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
-    seal(bundle)
+    list_captures(bundle)
 
 
 def _metadata(**fields: Any) -> Callable[[dict[str, Any]], None]:

@@ -1,8 +1,8 @@
-"""The verifier's own specs, which nothing in a bundle can replace, and the cases of a bundle."""
+"""The verifier's own specs, which nothing in a bundle can replace."""
 
 import hashlib
-import itertools
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Activation:
     masked: bool  # −∞ exactly after the query
     range: tuple[float, float] | None
     spec: str  # id of its checkpoint
+    place: tuple[int, int] = (0, 0)  # index of the spec, and in it
 
     @property
     def layered(self) -> bool:
@@ -43,19 +44,43 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class Fault:
+    id: str
+    checkpoint: str
+    what: str
+    by: str
+    reasons: tuple[str, ...]
+    needs: tuple[str, ...]
+    equivalent: str | None
+    fast: bool
+
+
+@dataclass(frozen=True)
+class Law:
+    id: str
+    same_arithmetic: bool
+    subject_only: bool
+
+
+@dataclass(frozen=True)
 class Spec:
     id: str
     name: str
     title: str
     activations: tuple[Activation, ...]
     requirements: tuple[Requirement, ...]
+    faults: tuple[Fault, ...] = ()
+    laws: tuple[Law, ...] = ()
 
 
 @dataclass(frozen=True)
-class Law:
+class Specs:
     files: dict[str, bytes]  # by file name, in ascending order
     specs: tuple[Spec, ...]
     false_alarm: float
+
+    def __iter__(self) -> Iterator[Spec]:
+        return iter(self.specs)
 
     def digest(self) -> str:
         lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in self.files.items()]
@@ -65,57 +90,49 @@ class Law:
         return frozenset(a.name for spec in self.specs for a in spec.activations if a.steps == "case")
 
 
-@dataclass(frozen=True)
-class Step:
-    past: int
-    length: int
-
-    @property
-    def keys(self) -> int:
-        return self.past + self.length
-
-
-@dataclass(frozen=True)
-class Case:
-    id: str
-    token_ids: list[list[int]]
-    has_texts: bool
-    schedule: tuple[int, ...]
-    generate: int
-
-    @property
-    def steps(self) -> list[Step]:
-        ends = itertools.accumulate(self.schedule)
-        return [Step(end - length, length) for end, length in zip(ends, self.schedule, strict=True)]
-
-    @property
-    def batch(self) -> int:
-        return len(self.token_ids)
-
-    @property
-    def tokens(self) -> int:
-        return len(self.token_ids[0])
-
-
-def read_law(folder: Path) -> Law:
+def read_specs(folder: Path) -> Specs:
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.toml"))}
     if not files:
         raise FileNotFoundError(f"{folder}: no *.toml; expected the specs of a family")
+    return parse_specs(files)
+
+
+def parse_specs(files: dict[str, bytes]) -> Specs:
     tables = [tomllib.loads(data.decode()) for data in files.values()]
     probability = next(float(table["false_alarm"]["probability"]) for table in tables if "false_alarm" in table)
-    return Law(files, tuple(_spec(table) for table in tables), probability)
+    return Specs(files, tuple(_spec(index, table) for index, table in enumerate(tables)), probability)
 
 
-def _spec(table: dict[str, Any]) -> Spec:
-    activations = tuple(_activation(table["id"], entry) for entry in table.get("activation", []))
-    requirements = tuple(
+def _spec(index: int, table: dict[str, Any]) -> Spec:
+    key = table["id"]
+    activations = [_activation(key, (index, i), entry) for i, entry in enumerate(table.get("activation", []))]
+    requirements = [
         Requirement(entry["id"], entry["text"], entry["check"], tuple(entry["of"]))
         for entry in table.get("requirement", [])
+    ]
+    faults = [_fault(key, entry) for entry in table.get("fault", [])]
+    laws = [
+        Law(entry["id"], entry["arithmetic"] == "same", entry.get("subject_only", False))
+        for entry in table.get("law", [])
+    ]
+    name, title = table["name"], table["title"]
+    return Spec(key, name, title, tuple(activations), tuple(requirements), tuple(faults), tuple(laws))
+
+
+def _fault(spec: str, entry: dict[str, Any]) -> Fault:
+    return Fault(
+        id=entry["id"],
+        checkpoint=spec,
+        what=entry["what"],
+        by=entry.get("by", spec),
+        reasons=tuple(entry["reason"]),
+        needs=tuple(entry.get("needs", [])),
+        equivalent=entry.get("equivalent"),
+        fast=entry.get("fast", False),
     )
-    return Spec(table["id"], table["name"], table["title"], activations, requirements)
 
 
-def _activation(spec: str, entry: dict[str, Any]) -> Activation:
+def _activation(spec: str, place: tuple[int, int], entry: dict[str, Any]) -> Activation:
     rule, budget = entry["rule"], entry.get("budget")
     chained = rule.get("chained")
     return Activation(
@@ -137,4 +154,5 @@ def _activation(spec: str, entry: dict[str, Any]) -> Activation:
         masked=entry.get("non_finite", "never") == "negative-infinity-after-query",
         range=tuple(entry["range"]) if "range" in entry else None,
         spec=spec,
+        place=place,
     )
