@@ -58,27 +58,20 @@ def compare(
     return tally.statistics()
 
 
-def ordered_sum(values: Floats, chosen: Mask) -> float:
-    """Of one chunk: blocks of 512, the chosen values of each moved together, dealt to 16 lanes; lanes, then blocks."""
-    if values.size == 0:
-        return 0.0
-    blocks = -(-values.size // BLOCK)
-    padded = np.zeros((blocks, BLOCK))
+def ordered_sums(values: Floats, chosen: Mask) -> list[float]:
+    """Of each row, one chunk: blocks of 512, the chosen values of each moved together, dealt to 16 lanes, in order."""
+    rows, size = values.shape
+    blocks = max(-(-size // BLOCK), 1)
+    padded = np.zeros((rows, blocks, BLOCK))
     if chosen.all():
-        padded.reshape(-1)[: values.size] = values
+        padded.reshape(rows, -1)[:, :size] = values
     else:
-        rows, columns = np.divmod(np.flatnonzero(chosen), BLOCK)
+        places, columns = np.divmod(np.flatnonzero(chosen), BLOCK)
         mask = np.zeros((blocks, BLOCK), dtype=np.int64)
-        mask[rows, columns] = 1
-        padded[rows, (np.cumsum(mask, axis=1) - 1)[rows, columns]] = values[chosen]
-    lanes = _in_order(padded.reshape(blocks, BLOCK // LANES, LANES))
-    return float(_in_order(_in_order(lanes)[None, :])[0])
-
-
-def _in_order(values: Floats) -> Floats:
-    """Sums over axis 1, one after the other."""
-    total: Floats = np.cumsum(values, axis=1)[:, -1]
-    return total
+        mask[places, columns] = 1
+        padded[:, places, (np.cumsum(mask, axis=1) - 1)[places, columns]] = values[:, chosen]
+    lanes = padded.reshape(rows, blocks, BLOCK // LANES, LANES).cumsum(axis=2)[:, :, -1]
+    return [float(total) for total in lanes.cumsum(axis=2)[:, :, -1].cumsum(axis=1)[:, -1]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,8 @@ class _Pairs:
     ratio: Floats  # error / allowed; under bit-exact the error itself
 
 
-Candidate = tuple[int, float, int, Element]  # group, −rank, position: in ascending order the worst comes first
+Candidate = tuple[int, float, int, float, float, float, float]
+"""Group, −rank and position (in ascending order the worst comes first); actual, expected, error, allowed."""
 
 
 class _Tally:
@@ -133,9 +127,9 @@ class _Tally:
 
     def _add_sums(self, pairs: _Pairs) -> None:
         a, e, error = pairs.actual, pairs.expected, pairs.error
-        products = {"error": error, "square": error * error, "both": a * e, "actual": a * a, "expected": e * e}
-        for name, values in products.items():
-            self._sums[name] += ordered_sum(values, pairs.finite)
+        products = np.stack([error, error * error, a * e, a * a, e * e])
+        for name, total in zip(self._sums, ordered_sums(products, pairs.finite), strict=True):
+            self._sums[name] += total
 
     def _candidates(self, start: int, pairs: _Pairs, violation: Mask) -> list[Candidate]:
         groups = [
@@ -151,14 +145,9 @@ class _Tally:
 
     def _candidate(self, start: int, group: int, i: int, pairs: _Pairs) -> Candidate:
         outside = group == 0 or self._rule.tolerance is None
-        element = Element(
-            index=multi_index(self._found.shape, start + i),
-            actual=float(pairs.actual[i]),
-            expected=float(pairs.expected[i]),
-            error=float(pairs.error[i]),
-            allowed=0.0 if outside else float(pairs.allowed[i]),
-        )
-        return group, 0.0 if group == 0 else -float(pairs.ratio[i]), start + i, element
+        rank = 0.0 if group == 0 else -float(pairs.ratio[i])
+        allowed = 0.0 if outside else float(pairs.allowed[i])
+        return group, rank, start + i, float(pairs.actual[i]), float(pairs.expected[i]), float(pairs.error[i]), allowed
 
     def statistics(self) -> Statistics:
         found, sums = self._found, self._sums
@@ -166,7 +155,8 @@ class _Tally:
             found.mean_abs, found.rmse = sums["error"] / self._pairs, math.sqrt(sums["square"] / self._pairs)
         found.cosine = _cosine(sums["both"], sums["actual"], sums["expected"])
         found.buckets = [int(count) for count in self._buckets]
-        found.worst = [candidate[3] for candidate in self._worst[: None if found.violations else 1]]
+        kept = self._worst[: None if found.violations else 1]
+        found.worst = [Element(multi_index(found.shape, place), *numbers) for _, _, place, *numbers in kept]
         return found
 
 

@@ -228,9 +228,10 @@ def _keep(folder: Path, digest_only: list[str]) -> None:
     """Writes captures.json; without tensors where only their digests are kept."""
     entries = []
     for path in sorted((folder / "data/captures").rglob("*.safetensors"), key=str):
-        data, stored = path.read_bytes(), "tiny" not in digest_only
-        name = str(path.relative_to(folder))
-        entries.append({"path": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "stored": stored})
+        stored = "tiny" not in digest_only
+        size = path.stat().st_size
+        entry = {"path": str(path.relative_to(folder)), "bytes": size, "sha256": _sha256(path), "stored": stored}
+        entries.append(entry)
         if not stored:
             path.unlink()
     if digest_only:
@@ -246,19 +247,24 @@ def list_captures(folder: Path) -> None:
 
 def seal(folder: Path) -> None:
     """Makes name and manifests fit what is there."""
-    payload = sorted(path for path in (folder / "data").rglob("*") if path.is_file())
-    (folder / "bagit.txt").write_text("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+    payload = sorted(path for path in (folder / "data").rglob("*") if path.is_file() and not path.is_symlink())
+    (folder / "bagit.txt").exists() or (folder / "bagit.txt").write_text(
+        "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+    )
     size = sum(path.stat().st_size for path in payload)
     lines = ["Bag-Software-Agent: trialplate 1", "Bagging-Date: 2026-01-02", f"External-Identifier: {name(folder)}"]
     (folder / "bag-info.txt").write_text("\n".join([*lines, f"Payload-Oxum: {size}.{len(payload)}\n"]))
     (folder / "manifest-sha256.txt").write_text(_manifest(folder, payload))
-    tags = [folder / name for name in ("bag-info.txt", "bagit.txt", "manifest-sha256.txt")]
+    tags = [path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(folder / "data")]
+    tags = [path for path in tags if path.name != "tagmanifest-sha256.txt"]
     (folder / "tagmanifest-sha256.txt").write_text(_manifest(folder, tags))
 
 
 def name(folder: Path) -> str:
     """What the bundle must be called; of a record that cannot be read, anything."""
     try:
+        if (folder / "data/results.json").stat().st_size > 1 << 24:
+            return "unknown"
         results = json.loads((folder / "data/results.json").read_bytes())
         materials = json.loads((folder / "data/materials.json").read_bytes())
         cases = [json.loads((folder / f"data/cases/{case['id']}.json").read_bytes()) for case in results["cases"]]
@@ -275,8 +281,13 @@ def record(value: object) -> bytes:
     return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _manifest(folder: Path, paths: list[Path]) -> str:
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in paths]
+    lines = [f"{_sha256(path)}  {path.relative_to(folder)}\n" for path in paths]
     return "".join(sorted(lines, key=lambda line: line[66:]))
 
 

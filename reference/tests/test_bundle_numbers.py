@@ -18,7 +18,7 @@ from bundle_verifier.records import VERDICTS
 from bundle_verifier.schema import Constant, Measured, MismatchError, Number
 from bundle_verifier.specs import Activation, Requirement, Spec, Specs
 from bundle_verifier.spelling import spelled
-from bundle_verifier.statistics import Rule, Statistics, ordered_sum
+from bundle_verifier.statistics import Rule, Statistics, ordered_sums
 from bundle_verifier.statistics import compare as compare_tensors
 from bundle_verifier.systematic import Slice, U
 from bundle_verifier.tensor import Tensor
@@ -59,7 +59,7 @@ def test_sums_of_a_chunk_are_taken_in_the_order_of_the_format(size: int, every: 
         for lane in lanes:
             of_block += lane
         total += of_block
-    assert ordered_sum(values, chosen) == total
+    assert ordered_sums(values[None], chosen) == [total]
 
 
 def test_a_tensor_of_several_chunks_is_summed_chunk_by_chunk() -> None:
@@ -71,7 +71,7 @@ def test_a_tensor_of_several_chunks_is_summed_chunk_by_chunk() -> None:
     total = 0.0
     for start in range(0, 300_000, 131_072):
         chunk = error[start : start + 131_072]
-        total += ordered_sum(chunk, np.ones(chunk.size, dtype=bool))
+        total += ordered_sums(chunk[None], np.ones(chunk.size, dtype=bool))[0]
     assert found.mean_abs == total / 300_000
     assert found.violations == int((error > 1e-3).sum())
     assert [e.index[0] for e in found.worst] == list(np.argsort(-error, kind="stable")[:5])
