@@ -7,14 +7,14 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use capture::Case;
-use checkpoint_spec::SpecSet;
+use checkpoint_spec::{Architecture, SpecSet};
 use proof_bundle::{
     BundleContents, Current, CurrentModel, Digest, Git, Head, MATERIALS_SCHEMA, MaterialFile, Materials,
     spec_digest,
 };
 
 use crate::implementation::Means;
-use crate::model::{self, Model, ModelSource};
+use crate::model::{self, Model, ModelSource, architecture_in, named_architecture};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::run::{Outcome, Request, files_below};
@@ -43,6 +43,14 @@ pub fn current(place: &Place, head: Option<&Head>) -> Result<Current> {
         specs: spec_digest(&SpecSet::sources(family)?),
         model,
     })
+}
+
+/// The sizes of a bundle's model, where its name tells them or its configuration and weights are those of the model that
+/// comes with the repository.
+pub fn architecture_of(place: &Place, head: &Head) -> Option<Architecture> {
+    let at_hand = place.bundled_model();
+    let is_at_hand = || files_of(&at_hand).is_ok_and(|(weights, _)| weights == head.materials.weights);
+    named_architecture(&head.model).or_else(|| is_at_hand().then(|| architecture_in(&at_hand))?)
 }
 
 /// The specs of the commit that a bundle names; none when they are those of this program, or the commit is not here.
@@ -192,4 +200,23 @@ pub(crate) fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proof_bundle::heads;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_known_by_name_and_of_the_model_that_is_here() {
+        let place = Place::find().unwrap();
+        let golden = heads::read(&place.bundles().join("golden")).unwrap();
+        assert_eq!(architecture_of(&place, &golden).unwrap().layers, 2);
+        let mut other = Head { model: "other".to_owned(), ..golden };
+        assert_eq!(architecture_of(&place, &other), None);
+        other.materials.weights = files_of(&place.bundled_model()).unwrap().0;
+        let known = architecture_of(&place, &other);
+        assert!(known.is_some() && known == architecture_in(&place.bundled_model()));
+    }
 }

@@ -176,6 +176,11 @@ pub fn named_architecture(name: &str) -> Option<Architecture> {
     Some(architecture(&spec.config))
 }
 
+/// The sizes of the model in a directory.
+pub fn architecture_in(directory: &Path) -> Option<Architecture> {
+    Config::read(directory).ok().as_ref().map(architecture)
+}
+
 fn architecture(config: &Config) -> Architecture {
     let sizes = [
         ("C", config.context),

@@ -14,7 +14,7 @@ use crate::exit::{CONFORMING, INCOMPLETE, INVALID_EVIDENCE, NOT_CONFORMING, STAL
 use crate::implementation::ImplementationName;
 use crate::interrupt::Interrupt;
 use crate::materials;
-use crate::model::{ModelSource, named_architecture};
+use crate::model::ModelSource;
 use crate::place::Place;
 
 const HELP: &str = "\
@@ -112,7 +112,7 @@ fn one(
     let place = Place::find()?;
     let law = if historical { head.as_ref().and_then(|head| materials::law_of(&place, head)) } else { None };
     let current = if historical { None } else { Some(materials::current(&place, head.as_ref())?) };
-    let architecture = head.as_ref().and_then(|head: &Head| named_architecture(&head.model));
+    let architecture = head.as_ref().and_then(|head: &Head| materials::architecture_of(&place, head));
     let demands = Demands {
         law: law.as_deref(),
         current: current.as_ref(),
