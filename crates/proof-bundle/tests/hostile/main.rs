@@ -5,9 +5,8 @@
 //! ([`operations`]), and what a verifier must say. Each is verified in a process of its own, in bounded memory
 //! ([`confined`]).
 //!
-//! Another verifier is held to the same: `cargo test -p proof-bundle --test hostile -- against python verify_bundle.py
-//! --historical`
-//! (any program that takes the bundle as its last argument). `… -- make FOLDER` leaves all bundles in a folder.
+//! Another verifier is held to the same: `cargo test -p proof-bundle --test hostile -- against PROGRAM ARGUMENT…`, which
+//! is given the bundle as its last argument. `… -- make FOLDER` leaves all bundles in a folder.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::cast_possible_truncation, reason = "values at f64 become tensors at f32")]
