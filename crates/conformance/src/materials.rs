@@ -53,13 +53,15 @@ pub fn architecture_of(place: &Place, head: &Head) -> Option<Architecture> {
     named_architecture(&head.model).or_else(|| is_at_hand().then(|| architecture_in(&at_hand))?)
 }
 
-/// The specs of the commit that a bundle names; none when they are those of this program, or the commit is not here.
+/// The specs of the commit that a bundle names; none when they are those of this program, or the commit is not one that
+/// the present one follows: what was merely fetched may be anybody's.
 pub fn law_of(place: &Place, head: &Head) -> Option<Vec<(String, String)>> {
     let own = SpecSet::sources("gpt2").ok()?;
     let commit = &head.materials.git.as_ref()?.commit;
     if spec_digest(&own) == head.materials.specs || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
+    git(&place.root, &["merge-base", "--is-ancestor", commit, "HEAD"])?;
     let folder = format!("{commit}:crates/checkpoint-spec/specs/gpt2");
     let names = git(&place.root, &["ls-tree", "--name-only", &folder])?;
     names
@@ -218,5 +220,41 @@ mod tests {
         other.materials.weights = files_of(&place.bundled_model()).unwrap().0;
         let known = architecture_of(&place, &other);
         assert!(known.is_some() && known == architecture_in(&place.bundled_model()));
+    }
+
+    /// A commit of `root` whose only spec says `text`, on a branch of its own where `orphan` is one.
+    fn commit(root: &Path, text: &str, orphan: Option<&str>) -> String {
+        let by = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"];
+        if let Some(branch) = orphan {
+            git(root, &["checkout", "-q", "--orphan", branch]).unwrap();
+        }
+        let specs = root.join("crates/checkpoint-spec/specs/gpt2");
+        std::fs::create_dir_all(&specs).unwrap();
+        std::fs::write(specs.join("00-foundation.toml"), text).unwrap();
+        git(root, &["add", "--all"]).unwrap();
+        git(root, &[&by[..], &["commit", "-q", "-m", text]].concat()).unwrap();
+        git(root, &["rev-parse", "HEAD"]).unwrap()
+    }
+
+    #[test]
+    fn a_commit_brings_its_law_only_where_the_present_one_follows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        git(root, &["init", "-q", "-b", "main"]).unwrap();
+        let ours = commit(root, "of ours", None);
+        commit(root, "of today", None);
+        let foreign = commit(root, "of somebody else", Some("foreign"));
+        git(root, &["checkout", "-q", "main"]).unwrap();
+
+        let golden = heads::read(&Place::find().unwrap().bundles().join("golden")).unwrap();
+        let place = Place { root: root.to_owned(), ..Place::find().unwrap() };
+        let law = |commit: &str| {
+            let mut head = golden.clone();
+            head.materials.specs = Digest::of(b"other specs");
+            head.materials.git.as_mut().unwrap().commit = commit.to_owned();
+            law_of(&place, &head)
+        };
+        assert_eq!(law(&ours), Some(vec![("00-foundation.toml".to_owned(), "of ours".to_owned())]));
+        assert_eq!(law(&foreign), None);
     }
 }
