@@ -136,7 +136,7 @@ mod tests {
                 .iter()
                 .any(|start| line.starts_with(start))
         }));
-        assert!(commands.contains("%0A::set-output name=verdict::pass%0A"), "{commands}");
+        assert!(commands.contains("%0A\\u{3a}:set-output name=verdict::pass%0A"), "{commands}");
         assert!(commands.contains("100%25"), "{commands}");
         insta::assert_snapshot!(commands);
     }
