@@ -16,6 +16,9 @@ const MOST_FILES: usize = 100_000;
 const DEEPEST: usize = 3;
 /// Bytes of a tag file.
 const LARGEST_TAG_FILE: u64 = 64 << 20;
+/// Bytes of the results and of the numbers of a case, ten times those of the largest GPT-2; no other file but a capture is
+/// larger.
+pub(super) const LARGEST_RECORD: u64 = 1 << 28;
 
 /// A file of the payload.
 #[derive(Clone, Copy)]
@@ -103,6 +106,10 @@ pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<Sou
     let unknown = listed.keys().filter(|path| !TAG_FILES.contains(&path.as_str()));
     problems.extend(unknown.map(|path| Problem::at(path, "no tag file of a bundle")));
     same_set(TAG_FILES[2], payload.keys(), there(true), &mut problems);
+    // Before its digest is taken: that of a file of no end takes no end of time.
+    let too_large = |path: &&String| !path.starts_with("data/captures/") && files[*path] > LARGEST_RECORD;
+    let too_many = |path: &String| Problem::at(path, format!("{} bytes are too many", files[path]));
+    problems.extend(there(true).filter(too_large).map(too_many));
     let octets: u64 = there(true).map(|path| files[path]).sum();
     let oxum = format!("{octets}.{}", payload.len());
     let name = match bag_info(&tags["bag-info.txt"], &oxum) {

@@ -8,7 +8,7 @@ use checkpoint_spec::{CaseAssay, RESULTS_SCHEMA, Results, SpecSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::bag::{SoundBag, read_text};
+use super::bag::{LARGEST_RECORD, SoundBag, read_text};
 use super::{Problem, Room, VerifyError, sound_if_none};
 use crate::captures::{ASSAY_SCHEMA, AssayRecord, CAPTURES_SCHEMA, CaptureList};
 use crate::layout::{self, Role, assay_path, canonical, capture_path, case_path, spec_path};
@@ -16,8 +16,6 @@ use crate::schemas::schemas;
 use crate::write::reports;
 use crate::{DIRTY, MATERIALS_SCHEMA, Materials, spec_digest};
 
-/// Bytes of the results and of the numbers of a case: ten times those of the largest GPT-2.
-const LARGEST_RECORD: u64 = 1 << 28;
 /// Bytes of a record that says little.
 const LARGEST_SMALL_RECORD: u64 = 1 << 24;
 /// Bytes of a spec or a report.
