@@ -62,13 +62,19 @@ pub(crate) fn run(repository: &Repository, arguments: &Arguments) -> Result<Exit
         return Err(Failure::new(format!("cargo mutants stopped with {}", process::describe(outcome)))
             .advice("see its output above"));
     }
-    let missed = repository.root().join(OUTPUT).join("mutants.out/missed.txt");
-    let missed = fs::read_to_string(&missed)
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", missed.display())))?;
+    let out = repository.root().join(OUTPUT).join("mutants.out");
+    let [missed, caught, timed_out] =
+        [read(&out, "missed.txt")?, read(&out, "caught.txt")?, read(&out, "timeout.txt")?];
+    let seen = caught.lines().count() + timed_out.lines().count();
+    if seen == 0 {
+        return Err(Failure::new("no mutant was seen by a test")
+            .expected("some: where none is, nothing was tried")
+            .advice("look at --file and --shard"));
+    }
     let survived = count(missed.lines());
     let unlisted = beyond(&survived, &listed);
     say(&format!(
-        "\nmutants: {} survived, {} of them not listed in {LIST}\n",
+        "\nmutants: {seen} seen, {} survived, {} of them not listed in {LIST}\n",
         survived.values().sum::<usize>(),
         unlisted.len()
     ));
@@ -86,6 +92,12 @@ fn mutate(repository: &Repository, arguments: &Arguments) -> Command {
         mutants.args(["--shard", shard]);
     }
     mutants
+}
+
+fn read(folder: &Path, file: &str) -> Result<String, Failure> {
+    let path = folder.join(file);
+    fs::read_to_string(&path)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))
 }
 
 fn listed(path: &Path) -> Result<BTreeMap<String, usize>, Failure> {

@@ -24,9 +24,9 @@ pub use digest::files_below;
 pub(crate) use facts::facts;
 pub(crate) use schedule::{generated, produce};
 
-use crate::cases::PlannedCase;
+use crate::cases::{self, PlannedCase};
 use crate::fault::{self, Ground};
-use crate::implementation::{ImplementationName, Means, traits};
+use crate::implementation::{ImplementationName, Means, REFERENCES, RustGpt2, traits};
 use crate::model::Model;
 use crate::progress::Progress;
 
@@ -59,6 +59,28 @@ pub struct Request {
     pub options: Vec<String>,
     /// Which tensors the bundle is to hold.
     pub keep: Keep,
+}
+
+impl Request {
+    /// The Rust GPT-2 before every reference in these cases (all that fit, where none is named), with every tensor kept.
+    pub(crate) fn of_rust(model: Model, cases: &[String], means: &Means, faults: Extent) -> Result<Self> {
+        let (cases, do_not_fit) = cases::plan(&model, cases, 0)?;
+        Ok(Self {
+            model,
+            subject_model: None,
+            subject: ImplementationName { name: RustGpt2::NAME.to_owned(), precision: Precision::F32 },
+            references: REFERENCES.map(str::to_owned).to_vec(),
+            cases,
+            do_not_fit,
+            selected: Vec::new(),
+            threads: means.threads,
+            time_limit: means.time_limit,
+            faults,
+            fresh: false,
+            options: Vec::new(),
+            keep: Keep::Full,
+        })
+    }
 }
 
 /// What a run leaves.

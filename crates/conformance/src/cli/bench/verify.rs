@@ -5,19 +5,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use checkpoint_spec::Keep;
+use checkpoint_spec::Extent;
 use clap::Args;
 
 use super::super::checkpoint::{print, threads};
 use crate::bench::verify;
 use crate::exit::usage;
-use crate::implementation::{ImplementationName, Means, REFERENCES};
+use crate::implementation::Means;
 use crate::interrupt::Interrupt;
+use crate::materials;
 use crate::model::ModelSource;
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::run::{self, Request};
-use crate::{cases, materials};
 
 /// How long a reference may take for one job.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
@@ -74,22 +74,7 @@ fn make(arguments: &Arguments, folder: &std::path::Path) -> Result<PathBuf> {
     };
     let progress = Progress::new(false);
     let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(&means, &progress)?;
-    let (cases, do_not_fit) = cases::plan(&model, &[], 0)?;
-    let request = Request {
-        subject_model: None,
-        subject: ImplementationName::parse("rust").map_err(usage)?,
-        references: REFERENCES.map(str::to_owned).to_vec(),
-        cases,
-        do_not_fit,
-        selected: Vec::new(),
-        threads: means.threads,
-        time_limit: means.time_limit,
-        faults: checkpoint_spec::Extent::None,
-        fresh: false,
-        options: Vec::new(),
-        keep: Keep::Full,
-        model,
-    };
+    let request = Request::of_rust(model, &[], &means, Extent::None)?;
     let outcome = run::run(&request, &means, &progress)?;
     materials::write_bundle(folder, &request, &means, &outcome, &progress)
 }

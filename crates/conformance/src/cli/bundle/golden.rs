@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use checkpoint_spec::Keep;
+use checkpoint_spec::Extent;
 
 use super::super::checkpoint::print;
-use crate::cases;
 use crate::exit::usage;
-use crate::implementation::{ImplementationName, Means, REFERENCES};
+use crate::implementation::Means;
 use crate::interrupt::Interrupt;
 use crate::materials;
 use crate::model::ModelSource;
@@ -34,22 +33,8 @@ pub(super) fn run() -> Result<ExitCode> {
         Means { logs: place.cache.join("logs"), place, threads: 1, time_limit: TIME_LIMIT, interrupt };
     let progress = Progress::new(false);
     let model = ModelSource::parse(MODEL).map_err(usage)?.open(&means, &progress)?;
-    let (cases, do_not_fit) = cases::plan(&model, &[], 0)?;
-    let request = Request {
-        subject_model: None,
-        subject: ImplementationName::parse("rust").map_err(usage)?,
-        references: REFERENCES.map(str::to_owned).to_vec(),
-        cases,
-        do_not_fit,
-        selected: Vec::new(),
-        threads: means.threads,
-        time_limit: means.time_limit,
-        faults: checkpoint_spec::Extent::Fast,
-        fresh: false,
-        options: vec!["--model".to_owned(), MODEL.to_owned()],
-        keep: Keep::Full,
-        model,
-    };
+    let options = vec!["--model".to_owned(), MODEL.to_owned()];
+    let request = Request { options, ..Request::of_rust(model, &[], &means, Extent::Fast)? };
     let outcome = run::run(&request, &means, &progress)?;
     let bundles = means.place.bundles();
     let folder = tempfile::Builder::new().prefix(".golden-").tempdir_in(&bundles)?;

@@ -5,8 +5,6 @@ use std::sync::LazyLock;
 use checkpoint_spec::{FaultPanel, FaultWord, confidence};
 
 use super::*;
-use crate::cases;
-use crate::implementation::{ImplementationName, REFERENCES};
 use crate::interrupt::Interrupt;
 use crate::model::ModelSource;
 use crate::place::Place;
@@ -37,22 +35,7 @@ fn stage() -> Result<Stage> {
     };
     let progress = Progress::new(true);
     let model = ModelSource::Bundled.open(&means, &progress)?;
-    let (cases, do_not_fit) = cases::plan(&model, &["batch-decode".to_owned()], 0)?;
-    let request = Request {
-        subject_model: None,
-        subject: ImplementationName { name: RustGpt2::NAME.to_owned(), precision: Precision::F32 },
-        references: REFERENCES.map(str::to_owned).to_vec(),
-        cases,
-        do_not_fit,
-        selected: Vec::new(),
-        threads: means.threads,
-        time_limit: means.time_limit,
-        faults: Extent::Fast,
-        keep: checkpoint_spec::Keep::Full,
-        fresh: false,
-        options: Vec::new(),
-        model,
-    };
+    let request = Request::of_rust(model, &["batch-decode".to_owned()], &means, Extent::Fast)?;
     let specs = SpecSet::bundled("gpt2")?;
     let only: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &only)?;
