@@ -19,9 +19,15 @@ Examples:
   cargo xtask mutants --file '**/judge/faults.rs'      those of some files
   cargo xtask mutants --shard 0/8                      an eighth of them
 
-What is mutated is in .cargo/mutants.toml. Exit code 1 when a mutant survives that is not listed with a reason in
+Without --file: tensor-compare, and the judge of checkpoint-spec. Exit code 1 when a mutant survives that is not listed with a reason in
 .cargo/mutants-survivors.json. Needs cargo-mutants.";
 
+/// The ruler and the judge.
+const EXAMINED: [&str; 3] = [
+    "crates/tensor-compare/src/**/*.rs",
+    "crates/checkpoint-spec/src/judge.rs",
+    "crates/checkpoint-spec/src/judge/**/*.rs",
+];
 const LIST: &str = ".cargo/mutants-survivors.json";
 const OUTPUT: &str = "target/mutants";
 
@@ -85,7 +91,10 @@ pub(crate) fn run(repository: &Repository, arguments: &Arguments) -> Result<Exit
 fn mutate(repository: &Repository, arguments: &Arguments) -> Command {
     let mut mutants = repository.cargo();
     mutants.current_dir(repository.root()).args(["mutants", "--output", OUTPUT]);
-    for glob in &arguments.file {
+    // Neither is a default member of the workspace, and without a name only those are mutated.
+    mutants.args(["--package", "tensor-compare", "--package", "checkpoint-spec"]);
+    let all = EXAMINED.map(str::to_owned);
+    for glob in if arguments.file.is_empty() { &all[..] } else { &arguments.file[..] } {
         mutants.args(["--file", glob]);
     }
     if let Some(shard) = &arguments.shard {
