@@ -2,8 +2,8 @@
 
 use crate::slow::{self, assert_agree};
 use crate::{
-    BudgetStatistics, Criterion, DType, MatchedPair, OraclePair, RoundingBudget, Shape, Slice, Tensor,
-    Tolerance, compare, compare_with_oracle,
+    BudgetStatistics, Criterion, DType, MatchedPair, OraclePair, OracleStatistics, RoundingBudget, Shape,
+    Slice, Statistics, Tensor, Tolerance, compare, compare_with_oracle,
 };
 
 /// Parts of tolerances, from nothing to what overflows.
@@ -55,20 +55,27 @@ fn with_oracle(actual: &Tensor, expected: &Tensor, slices: u8) {
         slices: vec![Slice::Tensor, Slice::Axis(usize::from(slices % 2)), Slice::Pair(0)],
         shared_rows: slices >= 128,
     };
-    let found = budget_statistics(actual, [&oracle, &magnitude].map(|values| (dimensions, values)), &budget);
-    let Some(found) = found else { panic!("floats of one shape, and no budget") };
+    let found = found_with_oracle(actual, [&oracle, &magnitude].map(|values| (dimensions, values)), &budget);
+    let Some((OracleStatistics { statistics, budget: Some(found) }, widened)) = found else {
+        panic!("floats of one shape, and no budget")
+    };
+    assert_agree(&statistics, &Statistics { max_ulp: statistics.max_ulp, ..widened });
     hold(&found, &actual.view().to_f64_lossy(), &oracle, &magnitude);
 }
 
-fn budget_statistics(
+/// What is found, and what a comparison of widened values finds element by element.
+fn found_with_oracle(
     actual: &Tensor,
     [oracle, magnitude]: [(&[usize], &Vec<f64>); 2],
     budget: &RoundingBudget,
-) -> Option<BudgetStatistics> {
+) -> Option<(OracleStatistics, Statistics)> {
     let oracle = Tensor::from_f64(oracle.0, oracle.1).ok()?;
     let magnitude = Tensor::from_f64(magnitude.0, magnitude.1).ok()?;
     let pair = OraclePair::new(actual.view(), actual.dtype(), oracle.view(), Some(magnitude.view())).ok()?;
-    compare_with_oracle(pair, Tolerance::new(0.0, 0.0).ok()?, Some(budget)).ok()?.budget
+    let tolerance = Tolerance::new(0.0, 1e-3).ok()?;
+    let widened = Tensor::from_f64(actual.shape().dimensions(), &actual.view().to_f64_lossy()).ok()?;
+    let slow = slow::compare(widened.view(), oracle.view(), Criterion::Classic(tolerance));
+    Some((compare_with_oracle(pair, tolerance, Some(budget)).ok()?, slow))
 }
 
 /// An element is within the budget only where its error is a number that is at most unit · magnitude.
@@ -85,6 +92,27 @@ fn hold(found: &BudgetStatistics, actual: &[f64], oracle: &[f64], magnitude: &[f
     let used = found.used;
     let (beyond, reached) = (used.is_nan() || used > 1.0, used.is_nan() || used >= 1.0);
     assert!((!beyond || outside > 0) && (outside == 0 || reached), "{outside} outside, {used} used");
+    hold_worst(found, actual, oracle, magnitude);
+}
+
+/// The worst element is the first that takes the largest share, NaN being larger than all.
+fn hold_worst(found: &BudgetStatistics, actual: &[f64], oracle: &[f64], magnitude: &[f64]) {
+    #[expect(clippy::float_cmp, reason = "the same infinity")]
+    let shares = (0..actual.len()).map(|index| {
+        let (error, allowed) = ((actual[index] - oracle[index]).abs(), UNIT * magnitude[index]);
+        let error = if actual[index] == oracle[index] { 0.0 } else { error };
+        if error == 0.0 && allowed >= 0.0 { 0.0 } else { error / allowed }
+    });
+    let later_is_worse = |a: f64, b: f64| !a.is_nan() && (b.is_nan() || b > a);
+    let worst = shares.enumerate().reduce(|a, b| if later_is_worse(a.1, b.1) { b } else { a });
+    let (position, used) = worst.unwrap_or((0, 0.0));
+    assert!(
+        used.to_bits() == found.used.to_bits() || (used.is_nan() && found.used.is_nan()),
+        "{used} of {}",
+        found.used
+    );
+    let named = found.worst.as_ref().map(|worst| worst.expected.to_bits());
+    assert_eq!(named, oracle.get(position).map(|value| value.to_bits()), "another element is the worst");
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(crate) fn smallest(values: &[f64], start: f64) -> f64 {
 
 /// How many elements satisfy `condition`.
 #[inline(always)]
-pub(crate) fn count<T: Copy, const K: usize>(columns: [&[T]; K], condition: impl Fn([T; K]) -> bool) -> u64 {
+pub(crate) fn count<const K: usize>(columns: [&[f64]; K], condition: impl Fn([f64; K]) -> bool) -> u64 {
     let mut count = 0u64;
     for index in 0..common_length(columns) {
         // Wrapping, for a check of each addition would keep the loop from being vectorised in debug builds.
@@ -60,15 +60,28 @@ pub(crate) fn count<T: Copy, const K: usize>(columns: [&[T]; K], condition: impl
     count
 }
 
+/// How many pairs, of one element of each column, satisfy `condition`.
+#[inline(always)]
+pub(crate) fn count_pairs<A: Copy, T: Copy>(
+    columns: (&[A], &[T]),
+    condition: impl Fn((A, T)) -> bool,
+) -> u64 {
+    let mut count = 0u64;
+    for index in 0..common_length_of_pairs(columns) {
+        count = count.wrapping_add(u64::from(condition((columns.0[index], columns.1[index]))));
+    }
+    count
+}
+
 /// The largest of the integers that `of` gives, at least the default.
 #[inline(always)]
-pub(crate) fn largest_integer<T: Copy, I: Ord + Default, const K: usize>(
-    columns: [&[T]; K],
-    of: impl Fn([T; K]) -> I,
+pub(crate) fn largest_integer<A: Copy, T: Copy, I: Ord + Default>(
+    columns: (&[A], &[T]),
+    of: impl Fn((A, T)) -> I,
 ) -> I {
     let mut largest = I::default();
-    for index in 0..common_length(columns) {
-        largest = largest.max(of(columns.map(|column| column[index])));
+    for index in 0..common_length_of_pairs(columns) {
+        largest = largest.max(of((columns.0[index], columns.1[index])));
     }
     largest
 }
@@ -79,4 +92,10 @@ fn common_length<T, const K: usize>(columns: [&[T]; K]) -> usize {
     let length = columns[0].len();
     assert!(columns.iter().all(|column| column.len() == length), "columns of different lengths");
     length
+}
+
+#[inline(always)]
+fn common_length_of_pairs<A, T>((a, b): (&[A], &[T])) -> usize {
+    assert!(a.len() == b.len(), "columns of different lengths");
+    b.len()
 }

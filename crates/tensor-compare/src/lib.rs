@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod dtype;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

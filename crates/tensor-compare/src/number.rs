@@ -27,6 +27,68 @@ pub(crate) trait Number: Copy + Default {
     fn ulps(self, expected: Self) -> Self::Ulps;
 }
 
+/// A number under test, beside one of the type that judges it: of its own type, or the f64 of an oracle.
+pub(crate) trait Judged<T: Number>: Number {
+    /// Whether distances in units in the last place are counted.
+    const HAS_ULPS: bool;
+
+    /// The same value.
+    fn widened(self) -> T;
+    /// Distance from the expected value rounded to this type; 0 where that is not finite.
+    fn ulps_from(self, expected: T) -> Self::Ulps;
+}
+
+impl<T: Number> Judged<T> for T {
+    const HAS_ULPS: bool = T::IS_FLOAT;
+
+    #[inline(always)]
+    fn widened(self) -> T {
+        self
+    }
+
+    #[inline(always)]
+    fn ulps_from(self, expected: T) -> T::Ulps {
+        self.ulps(expected)
+    }
+}
+
+impl Judged<f64> for f32 {
+    const HAS_ULPS: bool = true;
+
+    #[inline(always)]
+    fn widened(self) -> f64 {
+        self.into()
+    }
+
+    #[inline(always)]
+    fn ulps_from(self, expected: f64) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "rounding is what is meant")]
+        let rounded = expected as f32;
+        if rounded.is_finite() { self.ulps(rounded) } else { 0 }
+    }
+}
+
+macro_rules! half {
+    ($type:ty) => {
+        impl Judged<f64> for $type {
+            const HAS_ULPS: bool = false;
+
+            #[inline(always)]
+            fn widened(self) -> f64 {
+                Number::to_f64(self)
+            }
+
+            #[inline(always)]
+            fn ulps_from(self, _: f64) -> u16 {
+                0
+            }
+        }
+    };
+}
+
+half!(f16);
+half!(bf16);
+
 macro_rules! common {
     ($size:literal) => {
         type Bytes = [u8; $size];

@@ -1,12 +1,10 @@
 //! Comparison with the f64 oracle: the classic bound, and the rounding budget beside it.
 
-use crate::compare;
+use crate::budget::{Taken, take};
+use crate::pass::compare_widened;
 use crate::statistics::Element;
-use crate::systematic::{Systematic, systematic};
-use crate::{
-    Criterion, DType, MatchedPair, OraclePair, Shape, Slice, Statistics, Tensor, TensorError, TensorView,
-    Tolerance,
-};
+use crate::systematic::{Points, Systematic, systematic};
+use crate::{Criterion, DType, OraclePair, Slice, Statistics, TensorView, Tolerance};
 
 /// How far rounding may take a result from the oracle's.
 ///
@@ -60,22 +58,13 @@ pub fn compare_with_oracle(
     budget: Option<&RoundingBudget>,
 ) -> Result<OracleStatistics, OracleError> {
     let dtype = pair.actual().dtype();
-    if !dtype.is_float() {
-        return Err(OracleError::NotAFloat { dtype });
-    }
-    let actual = pair.actual().to_f64_lossy();
-    let widened = Tensor::from_f64(pair.actual().shape().dimensions(), &actual)?;
-    let widened_pair = MatchedPair::new(widened.view(), pair.oracle())?;
-    let mut statistics = compare(widened_pair, Criterion::Classic(tolerance));
-    let oracle = pair.oracle().to_f64_lossy();
-    if dtype != DType::F64 {
-        statistics.max_ulp = ulps_in(pair.actual(), &oracle)?;
-    }
+    let statistics =
+        compare_widened(pair, Criterion::Classic(tolerance)).ok_or(OracleError::NotAFloat { dtype })?;
     let budget = match budget {
         None => None,
         Some(budget) => {
-            let magnitude = pair.magnitude().ok_or(OracleError::NoMagnitude)?.to_f64_lossy();
-            Some(within_budget(budget, pair.actual().shape(), &actual, &oracle, &magnitude))
+            let magnitude = pair.magnitude().ok_or(OracleError::NoMagnitude)?;
+            Some(within_budget(budget, pair, magnitude))
         }
     };
     Ok(OracleStatistics { statistics, budget })
@@ -93,60 +82,24 @@ pub enum OracleError {
     /// A budget needs magnitudes.
     #[error("the oracle gave no magnitude, which the rounding budget needs")]
     NoMagnitude,
-    /// The layouts do not match.
-    #[error(transparent)]
-    Layout(#[from] crate::LayoutMismatch),
-    /// A tensor could not be built.
-    #[error(transparent)]
-    Tensor(#[from] TensorError),
-}
-
-/// The largest distance in ULPs of the format under test from the oracle's values rounded to it.
-fn ulps_in(actual: TensorView<'_>, oracle: &[f64]) -> Result<Option<u64>, OracleError> {
-    if actual.dtype() != DType::F32 {
-        return Ok(None);
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to the format under test is what is meant")]
-    let rounded: Vec<f32> = oracle.iter().map(|&value| value as f32).collect();
-    let rounded = Tensor::from_f32(actual.shape().dimensions(), &rounded)?;
-    Ok(compare(MatchedPair::new(actual, rounded.view())?, Criterion::BitExact).max_ulp)
 }
 
 fn within_budget(
     budget: &RoundingBudget,
-    shape: &Shape,
-    actual: &[f64],
-    oracle: &[f64],
-    magnitude: &[f64],
+    pair: OraclePair<'_>,
+    magnitude: TensorView<'_>,
 ) -> BudgetStatistics {
-    let (mut used, mut violations, mut worst) = (0.0, 0, None);
-    for (position, &value) in actual.iter().enumerate() {
-        let (expected, allowed) = (oracle[position], budget.unit * magnitude[position]);
-        #[expect(clippy::float_cmp, reason = "the same infinity has no error")]
-        let error = if value == expected { 0.0 } else { (value - expected).abs() };
-        let within = error <= allowed && allowed < f64::INFINITY;
-        violations += u64::from(!within);
-        let taken = share(error, allowed);
-        // NaN counts as more than any number, and the first of equals stays.
-        if worst.is_none() || (!f64::is_nan(used) && (taken > used || taken.is_nan())) {
-            used = taken;
-            worst = Some((position, error, allowed));
-        }
-    }
-    let worst = worst.map(|(position, error, allowed)| Element {
+    let shape = pair.actual().shape();
+    let mut points = Points::new(shape.elements());
+    let Taken { used, violations, worst } = take(budget.unit, pair, magnitude, &mut points);
+    let worst = worst.map(|(position, actual, oracle, error, allowed)| Element {
         index: shape.multi_index(position),
-        actual: actual[position],
-        expected: oracle[position],
+        actual,
+        expected: oracle,
         error,
         allowed,
     });
-    let systematic = systematic(budget, shape, actual, oracle, magnitude);
-    BudgetStatistics { used, violations, worst, systematic }
-}
-
-/// `error / allowed`, 0 for 0/0: no error needs no budget. NaN if either is.
-fn share(error: f64, allowed: f64) -> f64 {
-    if error == 0.0 && allowed >= 0.0 { 0.0 } else { error / allowed }
+    BudgetStatistics { used, violations, worst, systematic: systematic(budget, shape, &points) }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Partial {
     }
 
     /// The statistics of a whole tensor of that shape.
-    pub(crate) fn finish(self, shape: &Shape, is_float: bool, criterion: Criterion) -> Statistics {
+    pub(crate) fn finish(self, shape: &Shape, has_ulps: bool, criterion: Criterion) -> Statistics {
         assert_eq!(self.elements, shape.elements() as u64, "every element is compared");
         let [smallest, largest] = self.range;
         Statistics {
@@ -104,7 +104,7 @@ impl Partial {
             max_rel: self.max_rel,
             rmse: self.mean(self.squares).sqrt(),
             cosine: self.cosine(),
-            max_ulp: is_float.then_some(self.max_ulp),
+            max_ulp: has_ulps.then_some(self.max_ulp),
             used: self.used(criterion),
             range: (smallest <= largest).then_some((smallest, largest)),
             buckets: self.buckets,

@@ -7,12 +7,12 @@
 use half::{bf16, f16};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::lanes::{count, largest, largest_integer, smallest, sum};
-use crate::number::Number;
+use crate::lanes::{count, count_pairs, largest, largest_integer, smallest, sum};
+use crate::number::{Judged, Number};
 use crate::partial::{Partial, larger};
 use crate::statistics::{Criterion, Statistics};
 use crate::worst::{Candidate, Class, share};
-use crate::{DType, MatchedPair};
+use crate::{DType, MatchedPair, OraclePair, TensorView};
 
 /// Elements that one thread takes at a time.
 const CHUNK: usize = 1 << 17;
@@ -22,25 +22,38 @@ const BLOCK: usize = 512;
 
 /// Compares all elements under one criterion, in one pass. The result does not depend on the thread count.
 pub fn compare(pair: MatchedPair<'_>, criterion: Criterion) -> Statistics {
-    let partial = match pair.expected().dtype() {
-        DType::F64 => all::<f64>(pair, criterion),
-        DType::F32 => all::<f32>(pair, criterion),
-        DType::F16 => all::<f16>(pair, criterion),
-        DType::BF16 => all::<bf16>(pair, criterion),
-        DType::I64 => all::<i64>(pair, criterion),
-        DType::I32 => all::<i32>(pair, criterion),
-        DType::U8 | DType::Bool => all::<u8>(pair, criterion),
-    };
-    partial.finish(pair.expected().shape(), pair.expected().dtype().is_float(), criterion)
+    let sides = [pair.actual(), pair.expected()];
+    match pair.expected().dtype() {
+        DType::F64 => all::<f64, f64>(sides, criterion),
+        DType::F32 => all::<f32, f32>(sides, criterion),
+        DType::F16 => all::<f16, f16>(sides, criterion),
+        DType::BF16 => all::<bf16, bf16>(sides, criterion),
+        DType::I64 => all::<i64, i64>(sides, criterion),
+        DType::I32 => all::<i32, i32>(sides, criterion),
+        DType::U8 | DType::Bool => all::<u8, u8>(sides, criterion),
+    }
 }
 
-fn all<T: Number>(pair: MatchedPair<'_>, criterion: Criterion) -> Partial {
-    let (actual, expected) = (T::split(pair.actual().bytes()), T::split(pair.expected().bytes()));
-    assert_eq!(actual.len(), expected.len(), "a matched pair has one shape");
+/// Compares floats with the oracle's f64, to which they are widened; none of integers and bytes.
+pub(crate) fn compare_widened(pair: OraclePair<'_>, criterion: Criterion) -> Option<Statistics> {
+    let sides = [pair.actual(), pair.oracle()];
+    match pair.actual().dtype() {
+        DType::F64 => Some(all::<f64, f64>(sides, criterion)),
+        DType::F32 => Some(all::<f32, f64>(sides, criterion)),
+        DType::F16 => Some(all::<f16, f64>(sides, criterion)),
+        DType::BF16 => Some(all::<bf16, f64>(sides, criterion)),
+        DType::I64 | DType::I32 | DType::U8 | DType::Bool => None,
+    }
+}
+
+fn all<A: Judged<T>, T: Number>([actual, expected]: [TensorView<'_>; 2], criterion: Criterion) -> Statistics {
+    let shape = expected.shape();
+    let (actual, expected) = (A::split(actual.bytes()), T::split(expected.bytes()));
+    assert_eq!(actual.len(), expected.len(), "a pair has one shape");
     let one = |index: usize| {
         let range = index * CHUNK..expected.len().min((index + 1) * CHUNK);
         let (actual, expected) = (&actual[range.clone()], &expected[range.clone()]);
-        pulp::Arch::new().dispatch(Chunk::<T> { actual, expected, start: range.start, criterion })
+        pulp::Arch::new().dispatch(Chunk::<A, T> { actual, expected, start: range.start, criterion })
     };
     // Collected in the order of the chunks, whoever finished first.
     let partials: Vec<Partial> = match expected.len().div_ceil(CHUNK) {
@@ -48,12 +61,13 @@ fn all<T: Number>(pair: MatchedPair<'_>, criterion: Criterion) -> Partial {
         1 => vec![one(0)],
         chunks => (0..chunks).into_par_iter().map(one).collect(),
     };
-    partials.into_iter().fold(Partial::default(), Partial::join)
+    let whole = partials.into_iter().fold(Partial::default(), Partial::join);
+    whole.finish(shape, A::HAS_ULPS, criterion)
 }
 
 /// The elements that one thread takes.
-struct Chunk<'a, T: Number> {
-    actual: &'a [T::Bytes],
+struct Chunk<'a, A: Number, T: Number> {
+    actual: &'a [A::Bytes],
     expected: &'a [T::Bytes],
     start: usize,
     criterion: Criterion,
@@ -61,13 +75,13 @@ struct Chunk<'a, T: Number> {
 
 /// Compiled once per instruction set and picked at run time: all that is to profit must be inlined here. No
 /// multiplication is fused with an addition, so every instruction set gives the same bits.
-impl<T: Number> pulp::WithSimd for Chunk<'_, T> {
+impl<A: Judged<T>, T: Number> pulp::WithSimd for Chunk<'_, A, T> {
     type Output = Partial;
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> Partial {
         let mut pass =
-            Pass::<T> { criterion: self.criterion, partial: Partial::default(), block: Block::new() };
+            Pass::<A, T> { criterion: self.criterion, partial: Partial::default(), block: Block::new() };
         for offset in (0..self.expected.len()).step_by(BLOCK) {
             let range = offset..self.expected.len().min(offset + BLOCK);
             pass.block(&self.actual[range.clone()], &self.expected[range], self.start + offset);
@@ -77,28 +91,28 @@ impl<T: Number> pulp::WithSimd for Chunk<'_, T> {
 }
 
 /// A pass over one chunk.
-struct Pass<T> {
+struct Pass<A, T> {
     criterion: Criterion,
     partial: Partial,
-    block: Block<T>,
+    block: Block<A, T>,
 }
 
 /// The elements of a block where both values are finite, column by column.
-struct Block<T> {
+struct Block<A, T> {
     /// How many there are; what lies behind is of earlier blocks.
     length: usize,
     /// Where in the tensor each element is.
     position: [usize; BLOCK],
-    raw_actual: [T; BLOCK],
+    raw_actual: [A; BLOCK],
     raw_expected: [T; BLOCK],
     actual: [f64; BLOCK],
     expected: [f64; BLOCK],
     error: [f64; BLOCK],
 }
 
-impl<T: Number> Pass<T> {
+impl<A: Judged<T>, T: Number> Pass<A, T> {
     #[inline(always)]
-    fn block(&mut self, actual: &[T::Bytes], expected: &[T::Bytes], start: usize) {
+    fn block(&mut self, actual: &[A::Bytes], expected: &[T::Bytes], start: usize) {
         self.block.load(actual, expected, start);
         self.partial.elements += self.block.length as u64;
         // Errors are at least 0, so nothing cancels: the sum is finite only if every error is.
@@ -172,8 +186,8 @@ impl<T: Number> Pass<T> {
             smallest(block.actual(), f64::INFINITY),
             largest(block.actual(), f64::NEG_INFINITY),
         ]);
-        if T::IS_FLOAT {
-            let ulps = largest_integer(block.raw(), |[actual, expected]| actual.ulps(expected));
+        if A::HAS_ULPS {
+            let ulps = largest_integer(block.raw(), |(actual, expected)| actual.ulps_from(expected));
             partial.max_ulp = partial.max_ulp.max(ulps.into());
         }
     }
@@ -184,10 +198,10 @@ impl<T: Number> Pass<T> {
         // The criterion is looked at once, not in the loop.
         match self.criterion {
             exact @ Criterion::BitExact => {
-                count(raw, |[actual, expected]| !satisfies(exact, actual, expected))
+                count_pairs(raw, |(actual, expected)| !satisfies(exact, actual, expected))
             }
             classic @ Criterion::Classic(_) => {
-                count(raw, |[actual, expected]| !satisfies(classic, actual, expected))
+                count_pairs(raw, |(actual, expected)| !satisfies(classic, actual, expected))
             }
         }
     }
@@ -236,9 +250,20 @@ impl<T: Number> Pass<T> {
             count(columns, |[error, expected]| reaches(error, rank_base(criterion, expected), threshold));
         // Bits may differ without an error: zeros of different sign.
         let flips = criterion == Criterion::BitExact && violations > 0;
-        if reaching > 0 || flips {
+        if flips || (reaching > 0 && (violations > 0 || self.exceeds_rank())) {
             self.offer_worst(flips);
         }
+    }
+
+    /// Whether an element has a higher rank than one that is kept. Where no element is a violation, equals change nothing:
+    /// they come later. Errors are multiples of a unit in the last place, so they are often equal.
+    #[inline(always)]
+    fn exceeds_rank(&self) -> bool {
+        let (criterion, highest) = (self.criterion, self.partial.rank_to_exceed());
+        let columns = [self.block.error(), self.block.expected()];
+        // A rank may underflow to the 0 from which everything with an error is kept.
+        highest == 0.0
+            || count(columns, |[error, expected]| share(error, rank_base(criterion, expected)) > highest) > 0
     }
 
     fn offer_worst(&mut self, flips: bool) {
@@ -272,9 +297,15 @@ impl Partial {
     /// the same rank that satisfies the criterion.
     #[inline(always)]
     fn worth_a_look(&self) -> f64 {
-        let threshold = self.worst.threshold();
-        let lower = if threshold < self.highest_rank { threshold } else { self.highest_rank };
+        let lower = self.rank_to_exceed();
         if lower > 0.0 { lower.next_down() } else { 0.0 }
+    }
+
+    /// The rank above which an element changes something, whatever it is.
+    #[inline(always)]
+    fn rank_to_exceed(&self) -> f64 {
+        let threshold = self.worst.threshold();
+        if threshold < self.highest_rank { threshold } else { self.highest_rank }
     }
 }
 
@@ -297,20 +328,21 @@ fn reaches(error: f64, base: f64, share: f64) -> bool {
 
 /// Whether two finite values satisfy the criterion.
 #[inline(always)]
-fn satisfies<T: Number>(criterion: Criterion, actual: T, expected: T) -> bool {
+fn satisfies<A: Judged<T>, T: Number>(criterion: Criterion, actual: A, expected: T) -> bool {
+    let actual = actual.widened();
     match criterion {
         Criterion::BitExact => actual.same_bits(expected),
         Criterion::Classic(tolerance) => actual.within(expected, tolerance.allowed(expected.to_f64())),
     }
 }
 
-impl<T: Number> Block<T> {
+impl<A: Judged<T>, T: Number> Block<A, T> {
     #[inline(always)]
     fn new() -> Self {
         Self {
             length: 0,
             position: [0; BLOCK],
-            raw_actual: [T::default(); BLOCK],
+            raw_actual: [A::default(); BLOCK],
             raw_expected: [T::default(); BLOCK],
             actual: [0.0; BLOCK],
             expected: [0.0; BLOCK],
@@ -320,18 +352,18 @@ impl<T: Number> Block<T> {
 
     /// Replaces the block by the elements that begin at `start`.
     #[inline(always)]
-    fn load(&mut self, actual: &[T::Bytes], expected: &[T::Bytes], start: usize) {
+    fn load(&mut self, actual: &[A::Bytes], expected: &[T::Bytes], start: usize) {
         let length = expected.len();
         assert!(actual.len() == length && length <= BLOCK, "a block too long or of two lengths");
         self.length = length;
         for index in 0..length {
-            let (actual, expected) = (T::load(actual[index]), T::load(expected[index]));
+            let (actual, expected) = (A::load(actual[index]), T::load(expected[index]));
             self.position[index] = start.wrapping_add(index);
             self.raw_actual[index] = actual;
             self.raw_expected[index] = expected;
             self.actual[index] = actual.to_f64();
             self.expected[index] = expected.to_f64();
-            self.error[index] = actual.error(expected);
+            self.error[index] = actual.widened().error(expected);
         }
     }
 
@@ -348,8 +380,8 @@ impl<T: Number> Block<T> {
     }
 
     #[inline(always)]
-    fn raw(&self) -> [&[T]; 2] {
-        [&self.raw_actual[..self.length], &self.raw_expected[..self.length]]
+    fn raw(&self) -> (&[A], &[T]) {
+        (&self.raw_actual[..self.length], &self.raw_expected[..self.length])
     }
 
     #[inline(always)]

@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RoundingBudget, Shape};
 
+mod points;
 mod regression;
 mod shared;
+mod sums;
 
-use regression::{Estimate, Line, Means, Spread};
+pub(crate) use points::{Point, Points};
+use regression::{Estimate, Line, Means, Residuals, Spread};
 use shared::SharedError;
+use sums::{Layout, sums};
 
 /// Over what a regression runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,41 +55,26 @@ pub struct Systematic {
 
 /// The worst index of each slice. A slice without enough elements, or whose errors are all 0, gives nothing.
 ///
-/// Sums are taken in the order of the elements: no thread has a say in the result.
-pub(crate) fn systematic(
-    budget: &RoundingBudget,
-    shape: &Shape,
-    actual: &[f64],
-    oracle: &[f64],
-    magnitude: &[f64],
-) -> Vec<Systematic> {
-    let elements = Elements { actual, oracle, magnitude };
-    budget.slices.iter().filter_map(|&slice| worst(budget, shape, &elements, slice)).collect()
+/// Sums are taken in a fixed order: no thread has a say in the result.
+pub(crate) fn systematic(budget: &RoundingBudget, shape: &Shape, points: &Points) -> Vec<Systematic> {
+    budget.slices.iter().filter_map(|&slice| worst(budget, shape, points, slice)).collect()
 }
 
-fn worst(
-    budget: &RoundingBudget,
-    shape: &Shape,
-    elements: &Elements<'_>,
-    slice: Slice,
-) -> Option<Systematic> {
+fn worst(budget: &RoundingBudget, shape: &Shape, points: &Points, slice: Slice) -> Option<Systematic> {
     let layout = Layout::of(slice, shape)?;
-    let mut means = vec![Means::default(); layout.indices];
-    elements.visit(layout, &mut means, Means::add);
-    let mut spreads: Vec<Spread> = means.iter().map(Spread::around).collect();
-    elements.visit(layout, &mut spreads, Spread::add);
-    let mut lines: Vec<Option<Line>> =
-        means.iter().zip(&spreads).map(|(means, spread)| Line::through(means, spread, budget.unit)).collect();
-    elements.visit(layout, &mut lines, |line, point| {
-        if let Some(line) = line {
-            line.add_residual(point);
-        }
-    });
+    let means = sums(points, layout, &vec![Means; layout.indices]);
+    let spreads: Vec<Spread> = means.iter().map(Spread::around).collect();
+    let deviations = sums(points, layout, &spreads);
+    let lines: Vec<Option<Line>> = (means.iter().zip(&spreads).zip(&deviations))
+        .map(|((means, spread), deviations)| Line::through(means, spread, deviations, budget.unit))
+        .collect();
+    let residuals: Vec<Residuals> = lines.iter().map(Residuals::from).collect();
+    let variances = sums(points, layout, &residuals);
     let row = shape.dimensions().last().copied().unwrap_or(1);
-    let shared = if budget.shared_rows { shared::of_rows(elements, layout, row, &lines) } else { Vec::new() };
+    let shared = if budget.shared_rows { shared::of_rows(points, layout, row, &lines) } else { Vec::new() };
     let judged = |(index, line): (usize, &Option<Line>)| {
         let shared = shared.get(index).copied().unwrap_or(SharedError::NONE);
-        let estimate = line.as_ref()?.estimate(budget, shared);
+        let estimate = line.as_ref()?.estimate(budget, variances[index], shared);
         Some(estimate.judged(slice, (slice != Slice::Tensor).then_some(index)))
     };
     lines.iter().enumerate().filter_map(judged).reduce(|a, b| if b.used <= a.used { a } else { b })
@@ -97,87 +86,6 @@ impl Estimate {
         let (by_scale, by_offset) = (scale.abs() / scale_allowed, offset.abs() / offset_allowed);
         let used = if by_offset <= by_scale { by_scale } else { by_offset };
         Systematic { slice, index, scale, scale_allowed, offset, offset_allowed, used }
-    }
-}
-
-/// Where the elements of one index lie: in runs, one index after the other, over and over.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    indices: usize,
-    /// Elements in a row that belong to the same index; not 0.
-    run: usize,
-}
-
-impl Layout {
-    /// None if the tensor has no elements or not that axis.
-    fn of(slice: Slice, shape: &Shape) -> Option<Self> {
-        if shape.elements() == 0 {
-            return None;
-        }
-        match slice {
-            Slice::Tensor => Some(Self { indices: 1, run: shape.elements() }),
-            Slice::Axis(axis) => {
-                let dimensions = shape.dimensions();
-                let &indices = dimensions.get(axis)?;
-                Some(Self { indices, run: dimensions[axis + 1..].iter().product() })
-            }
-            Slice::Pair(axis) => {
-                let dimensions = shape.dimensions();
-                let &[first, second] = dimensions.get(axis..axis + 2)? else { return None };
-                Some(Self { indices: first * second, run: dimensions[axis + 2..].iter().product() })
-            }
-        }
-    }
-}
-
-/// The tensors of one comparison, of the same length.
-struct Elements<'a> {
-    actual: &'a [f64],
-    oracle: &'a [f64],
-    magnitude: &'a [f64],
-}
-
-/// An element that takes part in the regression.
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    y: f64,
-    error: f64,
-    /// `M`.
-    bound: f64,
-    /// `1/M²`.
-    weight: f64,
-}
-
-impl Point {
-    /// Elements that are not finite, or to which nothing is allowed, are left to the bound on the worst element.
-    #[inline]
-    fn new(actual: f64, y: f64, bound: f64) -> Option<Self> {
-        let (error, weight) = (actual - y, 1.0 / (bound * bound));
-        let usable = error.is_finite() && bound > 0.0 && weight > 0.0 && weight < f64::INFINITY;
-        usable.then_some(Self { y, error, bound, weight })
-    }
-}
-
-impl Elements<'_> {
-    /// Adds every element to the state of its index, in order.
-    #[inline]
-    fn visit<S>(&self, layout: Layout, states: &mut [S], mut add: impl FnMut(&mut S, Point)) {
-        let mut index = 0;
-        for points in self.runs(layout.run) {
-            let state = &mut states[index];
-            points.for_each(|point| add(state, point));
-            index = if index + 1 == layout.indices { 0 } else { index + 1 };
-        }
-    }
-
-    /// The elements in runs of one length.
-    #[inline]
-    fn runs(&self, length: usize) -> impl Iterator<Item = impl Iterator<Item = Point>> {
-        let rest = self.oracle.chunks_exact(length).zip(self.magnitude.chunks_exact(length));
-        self.actual.chunks_exact(length).zip(rest).map(|(actual, (oracle, magnitude))| {
-            let rest = oracle.iter().zip(magnitude);
-            actual.iter().zip(rest).filter_map(|(&actual, (&y, &bound))| Point::new(actual, y, bound))
-        })
     }
 }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::Tensor;
+use crate::budget::share;
 
 const UNIT: f64 = 1.0 / 16_777_216.0;
 

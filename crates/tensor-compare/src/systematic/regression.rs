@@ -39,169 +39,170 @@
 //!
 //! This is what bounds slices of few elements, whose `t` is astronomic.
 
-use super::{Point, SharedError};
+use super::points::Point;
+use super::shared::SharedError;
+use super::sums::Terms;
 use crate::RoundingBudget;
 
 /// The allowance for scale, in rounding units: one for a shared constant, one for an elementary function.
 const ALLOWANCE: f64 = 2.0;
 /// Elements below which two coefficients and a residual cannot be told apart.
-const FEWEST: u64 = 3;
+const FEWEST: f64 = 3.0;
 /// Below this share of independent variation the values count as constant, and only a scale is estimated.
 const CONSTANT: f64 = 1e-12;
 /// Below this `1 − h` the line goes through the element, whose residual is rounding of the regression itself.
 const DETERMINED: f64 = 1e-9;
 
-/// First pass: the weighted means.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Means {
-    elements: u64,
-    weight: f64,
-    y: f64,
-    yy: f64,
-    error: f64,
-    any_error: bool,
-}
+/// First pass, for the weighted means: `[n, Σw, Σw·y, Σw·y², Σw·e, how many e are not 0]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means;
 
-impl Means {
-    #[inline]
-    pub(super) fn add(&mut self, point: Point) {
-        let Point { y, error, weight, .. } = point;
-        self.elements += 1;
-        self.weight += weight;
-        self.y += weight * y;
-        self.yy += weight * y * y;
-        self.error += weight * error;
-        self.any_error |= error != 0.0;
+impl Terms<6> for Means {
+    #[inline(always)]
+    fn of(self, Point { y, error, weight, .. }: Point) -> [f64; 6] {
+        let one_if = |condition: bool| if condition { 1.0 } else { 0.0 };
+        [one_if(weight > 0.0), weight, weight * y, weight * y * y, weight * error, one_if(error != 0.0)]
     }
 }
 
-/// Second pass: the spread around the means. Centred first, as a difference of large sums would lose it.
+/// Second pass, the spread around the means: `[Σw·d², Σw·d·(e − ē)]`. Centred first, as a difference of large sums would
+/// lose it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spread {
     y_mean: f64,
     error_mean: f64,
-    yy: f64,
-    ye: f64,
 }
 
 impl Spread {
-    pub(super) fn around(means: &Means) -> Self {
-        Self { y_mean: means.y / means.weight, error_mean: means.error / means.weight, yy: 0.0, ye: 0.0 }
-    }
-
-    #[inline]
-    pub(super) fn add(&mut self, point: Point) {
-        let d = point.y - self.y_mean;
-        let weighted = point.weight * d;
-        self.yy += weighted * d;
-        self.ye += weighted * (point.error - self.error_mean);
+    pub(super) fn around([_, weight, y, _, error, _]: &[f64; 6]) -> Self {
+        // Without a weight there is no mean, and no line either.
+        let mean = |sum: f64| if *weight > 0.0 { sum / weight } else { 0.0 };
+        Self { y_mean: mean(*y), error_mean: mean(*error) }
     }
 }
 
-/// Third pass: the line, and the sums of its variances.
+impl Terms<2> for Spread {
+    #[inline(always)]
+    fn of(self, Point { y, error, weight, .. }: Point) -> [f64; 2] {
+        let d = y - self.y_mean;
+        let weighted = weight * d;
+        [weighted * d, weighted * (error - self.error_mean)]
+    }
+}
+
+/// The line through the points of an index.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
-    unit: f64,
+    residuals: Residuals,
     degrees: f64,
+    /// `√(Σw·y²/Σw)`.
+    typical: f64,
+}
+
+/// Third pass, the variances of the coefficients: `[var(s), var(o)]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Residuals {
     /// `ȳ`; 0 for a line through the origin.
     center: f64,
     /// `ē`; 0 for a line through the origin.
     error_mean: f64,
     scale: f64,
-    /// `√(Σw·y²/Σw)`.
-    typical: f64,
     /// `1/Σw`; 0 for a line through the origin.
     inverse_weight: f64,
     /// `1/Σw·d²`.
     inverse_spread: f64,
-    scale_variance: f64,
-    offset_variance: f64,
+    /// As large, in units of `M`, as the standard deviation of a rounding error within its bound can be: `u/√3`.
+    deviation: f64,
+}
+
+impl From<&Option<Line>> for Residuals {
+    /// Where there is no line nothing is summed that anybody asks for.
+    fn from(line: &Option<Line>) -> Self {
+        line.as_ref().map(|line| line.residuals).unwrap_or_default()
+    }
+}
+
+impl Terms<2> for Residuals {
+    #[inline(always)]
+    fn of(self, Point { y, error, bound, weight }: Point) -> [f64; 2] {
+        let d = y - self.center;
+        let of_spread = d * self.inverse_spread;
+        let rest = 1.0 - weight * (self.inverse_weight + d * of_spread);
+        let residual = (error - self.error_mean - self.scale * d) / rest;
+        let without = if rest > DETERMINED { residual } else { self.deviation * bound };
+        let q = weight * without;
+        let (of_scale, of_offset) = (q * of_spread, q * (self.inverse_weight - self.center * of_spread));
+        [of_scale * of_scale, of_offset * of_offset]
+    }
 }
 
 impl Line {
     /// None where there is nothing to fit. Constant values get a line through the origin, which is the same
     /// regression with means of 0 and no variance of the constant: all formulas hold.
-    pub(super) fn through(means: &Means, spread: &Spread, unit: f64) -> Option<Self> {
-        if means.elements < FEWEST || means.yy <= 0.0 || !means.any_error {
+    pub(super) fn through(
+        [elements, weight, _, yy, error, errors]: &[f64; 6],
+        means: &Spread,
+        [spread, spread_error]: &[f64; 2],
+        unit: f64,
+    ) -> Option<Self> {
+        if *elements < FEWEST || *yy <= 0.0 || *errors == 0.0 {
             return None;
         }
-        let typical = (means.yy / means.weight).sqrt();
-        let (scale_variance, offset_variance) = (0.0, 0.0);
-        if spread.yy > CONSTANT * means.yy {
-            Some(Self {
-                unit,
-                degrees: (means.elements - 2) as f64,
-                center: spread.y_mean,
-                error_mean: spread.error_mean,
-                scale: spread.ye / spread.yy,
-                typical,
-                inverse_weight: 1.0 / means.weight,
-                inverse_spread: 1.0 / spread.yy,
-                scale_variance,
-                offset_variance,
-            })
+        let (typical, deviation) = ((yy / weight).sqrt(), unit / 3f64.sqrt());
+        let (degrees, residuals) = if *spread > CONSTANT * yy {
+            let around_means = Residuals {
+                center: means.y_mean,
+                error_mean: means.error_mean,
+                scale: spread_error / spread,
+                inverse_weight: 1.0 / weight,
+                inverse_spread: 1.0 / spread,
+                deviation,
+            };
+            (elements - 2.0, around_means)
         } else {
-            Some(Self {
-                unit,
-                degrees: (means.elements - 1) as f64,
-                center: 0.0,
-                error_mean: 0.0,
-                scale: (spread.ye + spread.y_mean * means.error) / means.yy,
-                typical,
-                inverse_weight: 0.0,
-                inverse_spread: 1.0 / means.yy,
-                scale_variance,
-                offset_variance,
-            })
-        }
-    }
-
-    #[inline]
-    pub(super) fn add_residual(&mut self, point: Point) {
-        let Point { y, error, bound, weight } = point;
-        let d = y - self.center;
-        let of_spread = d * self.inverse_spread;
-        let rest = 1.0 - weight * (self.inverse_weight + d * of_spread);
-        let without = if rest > DETERMINED {
-            (error - self.error_mean - self.scale * d) / rest
-        } else {
-            // As large as the standard deviation of a rounding error within its bound can be.
-            self.unit * bound / 3f64.sqrt()
+            let through_origin = Residuals {
+                scale: (spread_error + means.y_mean * error) / yy,
+                inverse_spread: 1.0 / yy,
+                deviation,
+                ..Residuals::default()
+            };
+            (elements - 1.0, through_origin)
         };
-        let q = weight * without;
-        let (of_scale, of_offset) = (q * of_spread, q * (self.inverse_weight - self.center * of_spread));
-        self.scale_variance += of_scale * of_scale;
-        self.offset_variance += of_offset * of_offset;
+        Some(Self { residuals, degrees, typical })
     }
 
-    pub(super) fn estimate(&self, budget: &RoundingBudget, shared: SharedError) -> Estimate {
+    pub(super) fn estimate(
+        &self,
+        budget: &RoundingBudget,
+        [scale_variance, offset_variance]: [f64; 2],
+        shared: SharedError,
+    ) -> Estimate {
+        let Residuals { center, error_mean, scale, inverse_weight, inverse_spread, .. } = self.residuals;
         let (unit, confidence) = (budget.unit, budget.confidence);
         let t = student(3f64.sqrt() * confidence, self.degrees);
-        let of_bounds = confidence * unit * self.inverse_spread.sqrt();
-        let of_bounds_offset = confidence
-            * unit
-            * (self.inverse_weight + self.center * self.center * self.inverse_spread).sqrt();
+        let of_bounds = confidence * unit * inverse_spread.sqrt();
+        let of_bounds_offset = confidence * unit * (inverse_weight + center * center * inverse_spread).sqrt();
         // `min` passes over NaN, which is an infinite quantile times no variance.
-        let by_chance = (t * self.scale_variance.sqrt()).min(of_bounds);
-        let by_chance_offset = (t * self.offset_variance.sqrt()).min(of_bounds_offset);
+        let by_chance = (t * scale_variance.sqrt()).min(of_bounds);
+        let by_chance_offset = (t * offset_variance.sqrt()).min(of_bounds_offset);
         Estimate {
-            scale: self.scale,
+            scale,
             scale_allowed: ALLOWANCE * unit + by_chance + unit * shared.scale,
-            offset: self.error_mean - self.scale * self.center,
+            offset: error_mean - scale * center,
             offset_allowed: ALLOWANCE * unit * self.typical + by_chance_offset + unit * shared.offset,
         }
     }
 
     pub(super) fn center(&self) -> f64 {
-        self.center
+        self.residuals.center
     }
 
     pub(super) fn inverse_weight(&self) -> f64 {
-        self.inverse_weight
+        self.residuals.inverse_weight
     }
 
     pub(super) fn inverse_spread(&self) -> f64 {
-        self.inverse_spread
+        self.residuals.inverse_spread
     }
 }
 

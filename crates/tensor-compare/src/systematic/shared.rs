@@ -15,7 +15,9 @@
 //! `W_r·ρ_r` is at most `Σ_row w·|d|·M`, all that errors within the budget can do: so a row of zeros, which has no
 //! scale, does not excuse every other.
 
-use super::{Elements, Layout, Line};
+use super::points::{Point, Points};
+use super::regression::Line;
+use super::sums::{Layout, Terms, sums};
 
 /// What shared errors may add to the coefficients, in rounding units.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,7 @@ impl SharedError {
 
 /// For every index of the slice. Empty where a slice has one element of each row: those share nothing.
 pub(super) fn of_rows(
-    elements: &Elements<'_>,
+    points: &Points,
     layout: Layout,
     row: usize,
     lines: &[Option<Line>],
@@ -39,13 +41,14 @@ pub(super) fn of_rows(
     if row < 2 || layout.run < row {
         return Vec::new();
     }
+    let (rows, rows_in_run) = (Layout::of_rows(row, points.length()), layout.run / row);
+    let line = |row: usize| row / rows_in_run % layout.indices;
+    let centers: Vec<Row> = (0..rows.indices)
+        .map(|row| Row { center: lines[line(row)].as_ref().map_or(0.0, Line::center) })
+        .collect();
     let mut squares = vec![Squares::default(); layout.indices];
-    let rows_in_run = layout.run / row;
-    for (position, points) in elements.runs(row).enumerate() {
-        let index = position / rows_in_run % layout.indices;
-        if let Some(line) = &lines[index] {
-            squares[index].add(&Row::of(points, line.center()));
-        }
+    for (position, sums) in sums(points, rows, &centers).iter().enumerate() {
+        squares[line(position)].add(sums, least(points, position * row, row));
     }
     let error = |(squares, line): (&Squares, &Option<Line>)| {
         line.as_ref().map_or(SharedError::NONE, |line| squares.error(line))
@@ -53,39 +56,29 @@ pub(super) fn of_rows(
     squares.iter().zip(lines).map(error).collect()
 }
 
-/// Sums over the elements of one row.
+/// Over the points of one row: `[V_r, D_r, W_r, Σw·|d|·M]`.
+#[derive(Clone, Copy)]
 struct Row {
-    weight: f64,
-    weight_d: f64,
-    weight_dd: f64,
-    within_budget: f64,
-    least_share: f64,
-    least_bound: f64,
+    center: f64,
 }
 
-impl Row {
-    fn of(points: impl Iterator<Item = super::Point>, center: f64) -> Self {
-        let none = Self {
-            weight: 0.0,
-            weight_d: 0.0,
-            weight_dd: 0.0,
-            within_budget: 0.0,
-            least_share: f64::INFINITY,
-            least_bound: f64::INFINITY,
-        };
-        points.fold(none, |row, point| {
-            let d = point.y - center;
-            let weighted = point.weight * d;
-            Self {
-                weight: row.weight + point.weight,
-                weight_d: row.weight_d + weighted,
-                weight_dd: row.weight_dd + weighted * d,
-                within_budget: row.within_budget + weighted.abs() * point.bound,
-                least_share: row.least_share.min(point.bound / point.y.abs()),
-                least_bound: row.least_bound.min(point.bound),
-            }
-        })
+impl Terms<4> for Row {
+    #[inline(always)]
+    fn of(self, Point { y, bound, weight, .. }: Point) -> [f64; 4] {
+        let d = y - self.center;
+        let weighted = weight * d;
+        [weight, weighted, weighted * d, weighted.abs() * bound]
     }
+}
+
+/// `[ρ_r, m_r]`
+fn least(points: &Points, start: usize, row: usize) -> [f64; 2] {
+    let range = points.range(start, row);
+    (0..row).map(|index| range.at(index)).fold([f64::INFINITY; 2], |[share, bound], point| {
+        let [of_value, own] =
+            if point.weight > 0.0 { [point.bound / point.y.abs(), point.bound] } else { [f64::INFINITY; 2] };
+        [share.min(of_value), bound.min(own)]
+    })
 }
 
 /// Sums of squares over the rows of one index.
@@ -97,12 +90,16 @@ struct Squares {
 }
 
 impl Squares {
-    fn add(&mut self, row: &Row) {
-        if row.weight > 0.0 {
+    fn add(
+        &mut self,
+        &[weight, weight_d, weight_dd, within_budget]: &[f64; 4],
+        [least_share, least_bound]: [f64; 2],
+    ) {
+        if weight > 0.0 {
             // `min` passes over NaN, which is an infinite share of nothing.
-            self.scale += (row.weight_dd * row.least_share).min(row.within_budget).powi(2);
-            self.shift_on_scale += (row.weight_d * row.least_bound).powi(2);
-            self.shift += (row.weight * row.least_bound).powi(2);
+            self.scale += (weight_dd * least_share).min(within_budget).powi(2);
+            self.shift_on_scale += (weight_d * least_bound).powi(2);
+            self.shift += (weight * least_bound).powi(2);
         }
     }
 

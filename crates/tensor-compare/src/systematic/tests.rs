@@ -4,6 +4,18 @@ const UNIT: f64 = 1.0 / 16_777_216.0;
 const ROWS: usize = 64;
 const COLUMNS: usize = 32;
 
+fn systematic(
+    budget: &RoundingBudget,
+    shape: &Shape,
+    actual: &[f64],
+    oracle: &[f64],
+    magnitude: &[f64],
+) -> Vec<Systematic> {
+    let mut points = Points::new(shape.elements());
+    points.put(0, actual.len(), |index| Point::new(actual[index], oracle[index], magnitude[index]));
+    super::systematic(budget, shape, &points)
+}
+
 /// Values and rounding errors from a fixed generator: no two runs differ.
 fn noise(seed: u64) -> impl Iterator<Item = f64> {
     let mut state = seed;
@@ -114,3 +126,4 @@ fn nothing_is_said_of_exact_results_or_of_too_few_elements() {
 
 mod correct;
 mod shared;
+mod sums;

@@ -177,7 +177,7 @@ fn the_thread_count_changes_no_bit() {
 #[test]
 fn the_instruction_set_changes_no_bit() {
     let (actual, expected) = large(DType::F32, CHUNK, 5);
-    let chunk = || Chunk::<f32> {
+    let chunk = || Chunk::<f32, f32> {
         actual: actual.bytes().as_chunks().0,
         expected: expected.bytes().as_chunks().0,
         start: 0,

@@ -146,7 +146,11 @@ fn elements_without_a_finite_bound_take_no_part() {
     let three = Shape::new([3]).unwrap();
     let usable = [1.0, 3.0 + UNIT, 4.0];
     let alone = systematic(&budget(vec![Slice::Tensor]), &three, &usable, &[1.0, 3.0, 4.0], &[1.0; 3])[0];
-    assert_eq!(found, alone);
+    // Of the same elements in other lanes, sums differ in the last digits.
+    let numbers = |of: Systematic| [of.scale, of.scale_allowed, of.offset, of.offset_allowed, of.used];
+    for (found, alone) in numbers(found).into_iter().zip(numbers(alone)) {
+        assert!((found - alone).abs() <= 1e-12 * alone.abs(), "{found} {alone}");
+    }
 }
 
 /// HC3 from its meaning: the residual of each element from the line fitted without it.
