@@ -12,6 +12,7 @@ mod ties;
 use std::collections::{BTreeMap, BTreeSet};
 
 use capture::{Case, Precision, TensorName, TensorSource};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,8 @@ pub struct ReferenceAssay {
     pub peers: Vec<PeerObservation>,
 }
 
-/// Compares everything that specs, architecture and case require.
+/// Compares everything that specs, architecture and case require, on as many threads as the caller's pool has: what
+/// comes out is in the order of the plan, whoever computed it.
 pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseAssay, SpecError> {
     assay_subject(setting, evidence, assay_references(setting, evidence)?)
 }
@@ -122,17 +124,15 @@ pub fn assay_subject(
     let assayer = Assayer { setting, evidence };
     let ReferenceAssay { quorum, peers } = references;
     let worst = peers::worst_chained(setting, &peers);
-    let mut observations = Vec::new();
-    for required in &run {
+    let of_run = run.par_iter().flat_map_iter(|required| {
         if assayer.is_stored_in_half(required) {
-            observations.extend(assayer.observe_half(required, &worst));
+            assayer.observe_half(required, &worst).into_iter().collect()
         } else {
-            assayer.observe_run(required, &mut observations);
+            assayer.observe_run(required)
         }
-    }
-    for required in &replay {
-        assayer.observe_replay(required, &mut observations);
-    }
+    });
+    let of_replay = replay.par_iter().filter_map(|required| assayer.observe_replay(required));
+    let mut observations: Vec<Observation> = of_run.chain(of_replay).collect();
     if !setting.precision().is_half() {
         peers::bound_chained_errors(setting, evidence, &peers, &mut observations);
     }
@@ -167,7 +167,8 @@ impl Assayer<'_> {
         &self.setting.specs.specs[required.spec].activations[required.activation]
     }
 
-    fn observe_run(&self, required: &Required, observations: &mut Vec<Observation>) {
+    fn observe_run(&self, required: &Required) -> Vec<Observation> {
+        let mut observations = Vec::new();
         let case = self.evidence.case;
         let actual = || fetch(self.evidence.subject.run, "subject", required);
         let mut push = |reference: String, outcome| {
@@ -212,6 +213,7 @@ impl Assayer<'_> {
                 }
             }
         }
+        observations
     }
 
     /// Whether it is a float that half precision keeps from being compared under a bound of f32.
@@ -228,14 +230,14 @@ impl Assayer<'_> {
         Some(Observation { chained_allowed, ..observation })
     }
 
-    fn observe_replay(&self, required: &Required, observations: &mut Vec<Observation>) {
-        let Some(oracle) = self.evidence.oracle() else { return };
+    fn observe_replay(&self, required: &Required) -> Option<Observation> {
+        let oracle = self.evidence.oracle()?;
         let name = oracle.at(Precision::F64);
         let subject = Side { source: self.evidence.subject.replay, name: "subject" };
         let judge = Side { source: oracle.f64.replay, name: &name };
         let bounds = (self.setting.confidence, self.setting.precision().peer());
         let outcome = replayed(self.activation(required), required, bounds, subject, judge);
-        observations.push(self.observation(required, Mode::Replay, name.clone(), outcome));
+        Some(self.observation(required, Mode::Replay, name, outcome))
     }
 
     fn observation(
@@ -260,39 +262,45 @@ impl Assayer<'_> {
     fn examine_requirements(&self, run: &[Required]) -> Vec<ExaminedRequirement> {
         let nothing = capture::Capture::default();
         let subject = self.evidence.subject.run.unwrap_or(&nothing);
-        let mut examined = Vec::new();
-        for (spec_index, spec) in self.setting.specs.specs.iter().enumerate() {
-            for (requirement_index, requirement) in spec.requirements.iter().enumerate() {
-                if !requirement.check.is_examined() {
-                    continue;
-                }
-                let of: Vec<Required> = run
-                    .iter()
-                    .filter(|r| r.spec == spec_index)
-                    .filter(|r| requirement.of.contains(&spec.activations[r.activation].name))
-                    .filter(|r| {
-                        requirement.check.applies_to(self.setting.architecture, self.evidence.case, r)
-                    })
-                    .cloned()
-                    .collect();
-                let context = CheckContext {
-                    spec,
-                    architecture: self.setting.architecture,
-                    case: self.evidence.case,
-                    capture: subject,
-                    precision: self.setting.precision(),
-                    not_contiguous: self.evidence.not_contiguous,
-                    required: &of,
-                };
-                examined.push(ExaminedRequirement {
-                    spec: spec_index,
-                    requirement: requirement_index,
-                    required: of.len() as u64,
-                    examination: requirement.check.examine(&context),
-                });
-            }
+        let specs = self.setting.specs.specs.par_iter().enumerate();
+        let asked = specs.flat_map_iter(|(index, spec)| {
+            let examined =
+                spec.requirements.iter().enumerate().filter(|(_, asked)| asked.check.is_examined());
+            examined.map(move |(requirement, _)| (index, requirement))
+        });
+        asked.map(|asked| self.examine(asked, run, subject)).collect()
+    }
+
+    fn examine(
+        &self,
+        (spec_index, requirement_index): (usize, usize),
+        run: &[Required],
+        subject: &dyn TensorSource,
+    ) -> ExaminedRequirement {
+        let spec = &self.setting.specs.specs[spec_index];
+        let requirement = &spec.requirements[requirement_index];
+        let of: Vec<Required> = run
+            .iter()
+            .filter(|r| r.spec == spec_index)
+            .filter(|r| requirement.of.contains(&spec.activations[r.activation].name))
+            .filter(|r| requirement.check.applies_to(self.setting.architecture, self.evidence.case, r))
+            .cloned()
+            .collect();
+        let context = CheckContext {
+            spec,
+            architecture: self.setting.architecture,
+            case: self.evidence.case,
+            capture: subject,
+            precision: self.setting.precision(),
+            not_contiguous: self.evidence.not_contiguous,
+            required: &of,
+        };
+        ExaminedRequirement {
+            spec: spec_index,
+            requirement: requirement_index,
+            required: of.len() as u64,
+            examination: requirement.check.examine(&context),
         }
-        examined
     }
 
     /// What the subject left that no spec names. An activation that a spec names and this run does not ask for, such

@@ -15,9 +15,9 @@ pub struct Measured(pub f64);
 
 impl Measured {
     fn parse(text: &str) -> Option<Self> {
-        let (decimal, bits) = text.split_once('=')?;
+        let (_, bits) = text.split_once('=')?;
         let value = f64::from_bits((bits.len() == 16).then(|| u64::from_str_radix(bits, 16).ok())??);
-        (Self(value).to_string() == text && decimal.parse::<f64>().is_ok()).then_some(Self(value))
+        (Self(value).to_string() == text).then_some(Self(value))
     }
 }
 

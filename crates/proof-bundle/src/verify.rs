@@ -5,7 +5,6 @@
 mod bag;
 mod coverage;
 mod limits;
-mod parallel;
 mod recompute;
 mod records;
 mod repeats;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use capture::{Precision, TensorName};
+use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tensor_compare::Tolerance;
@@ -44,29 +45,28 @@ pub(super) fn observe(
     let mut observations = Vec::new();
     for reference in evidence.references {
         let implementation = reference.at(precision);
-        let mut push = |required: &Required, mode, outcome| {
+        let observation = |required: &Required, mode, outcome| {
             let (implementation, required) = (implementation.clone(), required.clone());
-            observations.push(PeerObservation { implementation, required, mode, outcome });
+            PeerObservation { implementation, required, mode, outcome }
         };
         let activation = |r: &Required| &setting.specs.specs[r.spec].activations[r.activation];
-        for required in run {
-            let Some(tolerance) = chained_tolerance(activation(required), required, precision) else {
-                continue;
-            };
+        observations.par_extend(run.par_iter().filter_map(|required| {
+            let tolerance = chained_tolerance(activation(required), required, precision)?;
             let measure = || {
                 let actual = fetch(reference.peer.run, &implementation, required)?;
                 let expected = fetch_f64(oracle.f64.run, &oracle_side, required)?;
                 against_oracle(&actual, &expected, tolerance, None, &oracle_side)
             };
-            push(required, Mode::Run, measure().into_outcome());
-        }
+            Some(observation(required, Mode::Run, measure().into_outcome()))
+        }));
         let subject = Side { source: reference.peer.replay, name: &implementation };
         let judge = Side { source: oracle.f64.replay, name: &oracle_side };
-        for required in replay.iter().filter(|required| required.dtype.is_float()) {
+        let floats = replay.par_iter().filter(|required| required.dtype.is_float());
+        observations.par_extend(floats.map(|required| {
             let outcome =
                 replayed(activation(required), required, (setting.confidence, precision), subject, judge);
-            push(required, Mode::Replay, outcome);
-        }
+            observation(required, Mode::Replay, outcome)
+        }));
     }
     observations
 }

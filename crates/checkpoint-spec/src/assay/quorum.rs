@@ -1,11 +1,12 @@
 //! The references against each other at f64, where no rounding noise can hide a difference of meaning.
 
 use capture::{Precision, Tensor, TensorName};
+use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tensor_compare::{Criterion, MatchedPair, Tolerance, compare};
 
-use super::measure::{compared, fetch_f64, mismatch_outcome};
+use super::measure::{IntoOutcome, compared, fetch_f64, mismatch_outcome};
 use super::{CaseEvidence, Setting};
 use crate::plan::{Traits, required};
 use crate::results::{Mode, Outcome};
@@ -45,18 +46,14 @@ pub(super) fn observe(
                 Mode::Run => (reference.f64.run, reference.at(Precision::F64)),
                 Mode::Replay => (reference.f64.replay, reference.at(Precision::F64)),
             });
-            for required in &plan {
-                let [a, b] = &sides;
+            let [a, b] = &sides;
+            observations.par_extend(plan.par_iter().map(|required| {
                 let outcome = fetch_f64(a.0, &a.1, required)
                     .and_then(|actual| Ok(agreement(&actual, &fetch_f64(b.0, &b.1, required)?)))
-                    .unwrap_or_else(|outcome| outcome);
-                observations.push(QuorumObservation {
-                    name: required.name.clone(),
-                    mode,
-                    between: format!("{} against {}", a.1, b.1),
-                    outcome,
-                });
-            }
+                    .into_outcome();
+                let between = format!("{} against {}", a.1, b.1);
+                QuorumObservation { name: required.name.clone(), mode, between, outcome }
+            }));
         }
     }
     Ok(observations)

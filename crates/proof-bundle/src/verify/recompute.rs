@@ -8,10 +8,11 @@ use checkpoint_spec::{
     Captures, CaseAssay, CaseEvidence, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, assay,
     confidence, judge, recorded,
 };
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::bag::SoundBag;
 use super::records::{Law, Records};
-use super::{Problem, Room, parallel, sound_if_none};
+use super::{Problem, Room, sound_if_none};
 use crate::layout::{self, Role, assay_path, capture_path};
 
 /// Captures of one implementation and case, opened.
@@ -39,7 +40,9 @@ fn again(directory: &Path, bag: &SoundBag, records: &Records, specs: &SpecSet) -
     let cases: Vec<&Case> = records.cases.iter().collect();
     let confidence = confidence(specs, &results.architecture, &cases).map_err(unlawful)?;
     let assay = |case: &Case| assay_case(directory, bag, records, specs, case, confidence);
-    let assays: Result<Vec<CaseAssay>, Problem> = parallel::each(&records.cases, assay).into_iter().collect();
+    let assays: Vec<Result<CaseAssay, Problem>> = records.cases.par_iter().map(assay).collect();
+    // The first problem in the order of the cases, not in that of time.
+    let assays: Result<Vec<CaseAssay>, Problem> = assays.into_iter().collect();
     judge(specs, &facts, &assays?).map_err(unlawful)
 }
 
