@@ -75,9 +75,17 @@ def feed_forward(ops: Operators[V], layer: int, fc: V) -> dict[str, V]:
     return {"mlp.fc": fc, "mlp.act": act, "mlp.out": ops.linear(f"h.{layer}.mlp.c_proj", act)}
 
 
-def block(ops: Operators[V], layer: int, x: V, past_k: V | None, past_v: V | None, mask: V) -> dict[str, V]:
-    """All activations of a pre-norm block, by their names within the layer."""
-    normalized_1, ln_1 = ops.layer_norm(f"h.{layer}.ln_1", x)
+def block(
+    ops: Operators[V],
+    layer: int,
+    x: V,
+    past_k: V | None,
+    past_v: V | None,
+    mask: V,
+    norm: tuple[V, V] | None = None,
+) -> dict[str, V]:
+    """All activations of a pre-norm block, by their names within the layer; `norm` is what `ln_1` gives, if known."""
+    normalized_1, ln_1 = norm or ops.layer_norm(f"h.{layer}.ln_1", x)
     q, k, v = ops.qkv(f"h.{layer}.attn.c_attn", ln_1)
     cached_k, cached_v = ops.append(past_k, k), ops.append(past_v, v)
     attended = attention(ops, layer, ops.scores(q, cached_k), cached_v, mask)

@@ -92,9 +92,9 @@ def _layer(
     past_k = None if previous is None else previous[h + "attn.cached_k"]
     past_v = None if previous is None else previous[h + "attn.cached_v"]
 
-    normalized, output = ops.layer_norm(h + "ln_1", x)
-    yield h + "ln_1.normalized", normalized
-    yield h + "ln_1", output
+    norm = ops.layer_norm(h + "ln_1", x)
+    yield h + "ln_1.normalized", norm[0]
+    yield h + "ln_1", norm[1]
     for name, value in zip("qkv", ops.qkv(h + "attn.c_attn", ln_1), strict=True):
         yield f"{h}attn.{name}", value
     yield h + "attn.cached_k", ops.append(past_k, given[h + "attn.k"])
@@ -117,7 +117,7 @@ def _layer(
 
     yield f"whole/{h}attn.out", attention(ops, layer, scores, cached_v, mask)["attn.out"]
     yield f"whole/{h}mlp.out", feed_forward(ops, layer, fc)["mlp.out"]
-    yield f"whole/{h}out", block(ops, layer, x, past_k, past_v, mask)["out"]
+    yield f"whole/{h}out", block(ops, layer, x, past_k, past_v, mask, norm)["out"]
 
 
 def tail(ops: Operators[V], logits: V, last: V | None = None) -> Iterator[tuple[str, V]]:
