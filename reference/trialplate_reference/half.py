@@ -175,8 +175,8 @@ class HalfOracleOperators(OracleOperators):
     def gelu(self, x: Bounded) -> Bounded:
         rounds = self._storage.at("h.{l}.mlp.act")
         value = self._ops.gelu(x.value)
-        alone = self._rounding.gelu(Bounded.exact(x.value), value)
-        carried = self._rounding.gelu(_input(x, rounds), value) - alone
+        alone = self._rounding.gelu(Bounded.exact(x.value))
+        carried = self._rounding.gelu(_input(x, rounds)) - alone
         if "intermediates" in rounds:
             alone = self._storage.ratio * alone + 2 * self._storage.flushed
         return self._output(value, alone + carried, rounds)

@@ -43,12 +43,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from trialplate_reference.arrays import Array
+from trialplate_reference.blocks import Bounds, Precision, absolutes, dot, in_blocks, narrowed, nonzero, row_sum, sizes
 
 UNIT = 2.0**-24
 FLUSHED = 2.0**-126 / UNIT
 
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
+_SPREAD = 1e-4
+"""Of terms that may be equal: the square of their relative deviation, well above what f32 makes of it."""
+_FARTHEST = 1e30
+"""Below the largest score: exp of that is 0 many times over."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,26 @@ class Rounding:
           channel and the tails of a softmax over a vocabulary are such sums.
         - Terms equal to within 2u·R meet the same rounding at every addition, as in constant rows: the certain bound.
         """
-        magnitudes = np.abs(terms)
-        reach = (magnitudes.sum(-1, keepdims=True) + np.abs(terms.sum(-1, keepdims=True))) / 2
-        count = np.count_nonzero(terms, axis=-1, keepdims=True)
+        return self._total(np.abs(terms), np.abs(terms.sum(-1, keepdims=True)))
+
+    def _total(self, terms: Array, sum_: Array | None = None) -> Array:
+        """`total` of terms of these sizes, whose sum has this size, if it is not that of the sizes.
+
+        Only rows with n·Σxᵢ² close to (Σ|xᵢ|)² may have equal terms: their difference is n² times the variance.
+        """
+        whole, count = row_sum(terms), nonzero(terms)
+        reach = whole if sum_ is None else (whole + sum_) / 2
         resolution = 2 * UNIT * reach
-        lost = np.where(magnitudes <= resolution, np.minimum(magnitudes, resolution / 2), 0).sum(-1, keepdims=True)
-        smallest = np.where(magnitudes == 0, np.inf, magnitudes).min(-1, keepdims=True)
-        equal = magnitudes.max(-1, keepdims=True) - smallest <= resolution
+        lost = dot(np.minimum(terms, resolution / 2), (terms <= resolution).astype(terms.dtype))
         certain = 2 * (count + 1) * reach
-        bound: Array = np.where(equal, certain, np.minimum(self.of_terms(count) * reach + lost / UNIT, certain))
-        return bound
+        bound = np.minimum(self.of_terms(count) * reach + lost / UNIT, certain)
+        candidates = (count * dot(terms, terms) <= (1 + _SPREAD) * whole * whole + _SPREAD**8)[..., 0]
+        if candidates.any():
+            found = terms[candidates]
+            smallest = np.where(found == 0, np.inf, found).min(-1, keepdims=True)
+            equal = found.max(-1, keepdims=True) - smallest <= resolution[candidates]
+            bound[candidates] = np.where(equal, certain[candidates], bound[candidates])
+        return np.asarray(bound)
 
     def add(self, sum_: Array, *carried: Array) -> Array:
         """s = x + y: one rounding of the result, and the errors that x and y carry.
@@ -128,10 +143,16 @@ class Rounding:
         IEEE addition costs u|s|. Twice as much is allowed (one ulp), for another rounding mode or a rounding to f32
         of a wider sum, and so that a correct sum uses half of it.
         """
-        bound: Array = 2 * np.abs(sum_) + FLUSHED
+        return in_blocks(narrowed(self._add), sum_, *(error for error in carried if error.ndim))[0]
+
+    @staticmethod
+    def _add(precision: Precision, sum_: Array, *carried: Array) -> Bounds:
+        bound = absolutes(sum_, precision)
+        bound *= 2
+        bound += FLUSHED
         for error in carried:
-            bound += error
-        return bound
+            bound += error.astype(precision)
+        return (bound,)
 
     def product(
         self, x: Bounded, y: Array, result: Array, carried: Array | None = None, bias: Array | None = None
@@ -141,25 +162,40 @@ class Rounding:
         Of y and b the magnitudes are given, and `carried` is E_y. Terms with an x of 0 are exact and are not counted.
         Errors that x and y carry become E_x|y| + |x|E_y. Each of the products may be flushed.
         """
-        count = np.count_nonzero(x.value, axis=-1, keepdims=True) + (bias is not None)
-        factor = self.of_terms(count) / 2
-        bound = self._product(factor * x.magnitude + x.error, y)
-        if carried is not None:
-            bound += self.multiply(x.magnitude, carried)
-        added = np.abs(result)
-        if bias is not None:
-            added += bias
-        added *= factor
-        bound += added
-        bound += (count + 1) * FLUSHED
-        return bound
+        return narrowed(self._product)(x, y, result, carried, bias)[0]
 
-    def _product(self, x: Array, y: Array) -> Array:
-        """x·y of magnitudes, in f32 where y is: no term cancels another, so it is off by less than a thousandth of
-        itself. Rows of x are brought into f32's range first.
+    def _product(
+        self, precision: Precision, x: Bounded, y: Array, result: Array, carried: Array | None, bias: Array | None
+    ) -> Bounds:
+        terms = sizes(x.value, precision)
+        count = nonzero(terms) + (bias is not None)
+        factor = self.of_terms(count) / 2
+        weighted = factor * terms
+        if not x.is_exact:
+            weighted += x.error.astype(precision)
+        bound = self._multiplied(weighted, y)
+        if carried is not None:
+            bound += self._multiplied(terms, carried)
+
+        offset = (count + 1) * FLUSHED / factor
+        if bias is not None:
+            offset = offset + bias
+
+        def completed(bound: Array, result: Array, factor: Array, offset: Array) -> Bounds:
+            added = absolutes(result, precision)
+            added += offset
+            added *= factor
+            added += bound
+            return (added,)
+
+        return in_blocks(completed, bound, result, factor, offset)
+
+    def _multiplied(self, x: Array, y: Array) -> Array:
+        """x·y of magnitudes, in f32 where x or y is: no term cancels another. Rows of a wider x are brought into f32's
+        range first.
         """
-        if y.dtype != np.float32:
-            return self.multiply(x, y)
+        if x.dtype == np.float32 or y.dtype != np.float32:
+            return self.multiply(x, y.astype(x.dtype, copy=False))
         largest = x.max(-1, keepdims=True)
         scale = np.where(largest == 0, 1, largest)
         return np.asarray(np.multiply(self.multiply((x / scale).astype(np.float32), y), scale, dtype=np.float64))
@@ -188,26 +224,43 @@ class Rounding:
 
         Errors in x: dn = r·(dx − mean(dx)) − n·r·mean(n·dx), and dv has mean(dx²) in addition.
         """
-        mean = x.value.mean(-1, keepdims=True)
-        centred = x.value - mean
-        squares = centred * centred
-        variance = squares.mean(-1, keepdims=True)
-        inverse = 1 / np.sqrt(variance + epsilon)
-        normalized = centred * inverse
-        width = x.value.shape[-1]
+        normalized, output = in_blocks(
+            narrowed(functools.partial(self._layer_norm, epsilon, weight, bias)), x.value, x.carried
+        )
+        return normalized, output
 
-        shared = self.total(x.value) / width + 3 * np.abs(mean)
-        centring = shared + x.magnitude + np.abs(centred) + FLUSHED
-        updating = self.of_terms(np.array(width)) * np.sqrt(variance * (variance + mean * mean))
-        spread = np.maximum(self.total(squares) / width, updating) + 5 * variance + UNIT * shared * shared
+    def _layer_norm(
+        self, epsilon: float, weight: Array, bias: Array, precision: Precision, x: Array, error: Array | None
+    ) -> Bounds:
+        width = x.shape[-1]
+        mean = row_sum(x) / width
+        centred = x - mean
+        variance = dot(centred, centred) / width
+        inverse = (1 / np.sqrt(variance + epsilon)).astype(precision)
+        mean, variance = absolutes(mean, precision), variance.astype(precision)
+        terms, centred = sizes(x, precision), absolutes(centred, precision)
+
+        shared = self._total(terms, mean * width) / width + 3 * mean
+        updating = self.of_terms(np.array(width, precision)) * np.sqrt(variance * (variance + mean * mean))
+        spread = np.maximum(self._total(centred * centred) / width, updating) + 5 * variance + UNIT * shared * shared
         relative = spread * inverse * inverse / 2 + 1 + 5
-        errors = centring * inverse + np.abs(normalized) * relative
-        if not x.is_exact:
-            carried = x.error + x.error.mean(-1, keepdims=True)
-            common = (np.abs(normalized) * x.error + UNIT / 2 * inverse * x.error**2).mean(-1, keepdims=True)
-            errors += inverse * (carried + np.abs(normalized) * common)
-        output = (errors + 2 * np.abs(normalized)) * weight + 2 * bias
-        return errors + FLUSHED, output + 2 * FLUSHED
+        errors = centred * (1 + relative)
+        errors += terms
+        errors += shared + FLUSHED
+        normalized = np.multiply(centred, inverse, out=centred)
+        if error is not None:
+            carried: Array = error.astype(precision)
+            common = (dot(normalized, carried) + UNIT / 2 * inverse * dot(carried, carried)) / width
+            errors += carried
+            errors += row_sum(carried) / width
+            errors += normalized * common
+        errors *= inverse
+        normalized *= 2
+        normalized += errors
+        normalized *= weight
+        normalized += 2 * (bias + FLUSHED)
+        errors += FLUSHED
+        return errors, normalized
 
     def softmax(self, z: Bounded, probs: Array) -> Array:
         """p = exp(t)/Σexp(t) with t = z − max z, over rows; z = −∞ is masked.
@@ -218,11 +271,22 @@ class Rounding:
         count as p·(E_z + Σp·E_z). Probabilities in f32 may be flushed, before the division and after it.
         A masked element is exactly 0: the bound is 0 too.
         """
-        masked = np.isneginf(z.value)
-        shift = np.where(masked, 0, z.value - z.value.max(-1, keepdims=True))
-        weighted = probs * (4 * np.abs(shift) + 4 + z.error)
-        shared = weighted.sum(-1, keepdims=True) + self.total(probs) + 2
-        return np.where(masked, 0, weighted + probs * shared + 2 * FLUSHED)
+        return in_blocks(narrowed(self._softmax), z.value, probs, z.carried)[0]
+
+    def _softmax(self, precision: Precision, z: Array, probs: Array, error: Array | None) -> Bounds:
+        relative = (z.max(-1, keepdims=True) - z).astype(precision)
+        np.minimum(relative, _FARTHEST, out=relative)
+        relative *= 4
+        if error is not None:
+            relative += error.astype(precision)
+        p = sizes(probs, precision)
+        relative += 4 + 4 * row_sum(p) + dot(relative, p) + self._total(p) + 2
+        relative *= p
+        relative += 2 * FLUSHED
+        masked = z == -np.inf
+        if masked.any():
+            relative[masked] = 0
+        return (relative,)
 
     def tempered(self, logits: Bounded, temperature: float) -> Bounded:
         """l/T: exact where T is a power of two; else the reciprocal and the product are rounded."""
@@ -230,24 +294,42 @@ class Rounding:
         rounded = 0.0 if math.frexp(temperature)[0] == 0.5 else 2 * np.abs(value)
         return Bounded(value, np.asarray(logits.error / temperature + rounded))
 
-    def gelu(self, x: Bounded, y: Array) -> Array:
+    def gelu(self, x: Bounded) -> Array:
         """y = ½x(1 + tanh w), w = √(2/π)·(x + 0.044715x³).
 
         w: the constant √(2/π), its product and the sum, 3 roundings, and one more where it is x(1 + 0.044715x²); the
         cube has in addition its constant, that product, and 4 where x³ is a power function: 9 in all.
         E_w = √(2/π)·(4|x| + 9·0.044715|x|³). With t = tanh w, E_t = (1 − t²)·E_w + 6: the form 2σ(2w) − 1 has
         (1 − t²)(2 + 2|w|) from its exp2, 2(1 + |t|) from sum and division, and |t| from the subtraction, at most 6.
-        The sum 1 + t and the product with x are relative to y: E = ½|x|·E_t + 2|y|. x·σ(2w) stays below that.
+        The sum 1 + t and the product with x are relative to y: E = ½|x|·E_t + 2|y|. x·σ(2w) stays below that. With
+        2|y| = |x|(1 + t), E = |x|(4 + t) + x²·(1 − t²)·√(2/π)·(2 + 4.5·0.044715x²).
 
         Errors in x: the derivative here, and the curvature, below 0.8, times half the error; nowhere above 1.13.
         """
-        cube = _CUBIC * x.magnitude * x.magnitude * x.magnitude
-        tanh = np.tanh((_SQRT_2_OVER_PI * (x.magnitude + cube)).astype(np.float32)).astype(np.float64)
+        return in_blocks(narrowed(self._gelu), x.value, x.carried)[0]
+
+    @staticmethod
+    def _gelu(precision: Precision, x: Array, error: Array | None) -> Bounds:
+        x = x.astype(precision)
+        square: Array = x * x
+        cubic = (_SQRT_2_OVER_PI * _CUBIC) * square
+        tanh = np.tanh((cubic + _SQRT_2_OVER_PI) * x)
         slope = 1 - tanh * tanh
-        rounded = slope * _SQRT_2_OVER_PI * (4 * x.magnitude + 9 * cube) + 6
-        bound: Array = x.magnitude / 2 * rounded + 2 * np.abs(y) + 2 * FLUSHED
-        if not x.is_exact:
-            derivative = (1 + np.sign(x.value) * tanh) / 2
-            derivative += x.value / 2 * slope * _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x.value * x.value)
-            bound += np.minimum(np.abs(derivative) + 0.4 * UNIT * x.error, 1.13) * x.error
-        return bound
+        bound = (tanh + 4) * np.abs(x)
+        if error is not None:
+            carried: Array = error.astype(precision)
+            derivative = slope * (3 * cubic + _SQRT_2_OVER_PI)
+            derivative *= x
+            derivative += tanh
+            derivative += 1
+            np.abs(derivative, out=derivative)
+            derivative += carried * (0.8 * UNIT)
+            np.minimum(derivative, 2 * 1.13, out=derivative)
+            derivative *= carried
+            derivative /= 2
+            bound += derivative
+        slope *= square
+        slope *= 4.5 * cubic + 2 * _SQRT_2_OVER_PI
+        bound += slope
+        bound += 2 * FLUSHED
+        return (bound,)

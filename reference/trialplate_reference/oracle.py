@@ -81,7 +81,7 @@ class OracleOperators:
 
     def gelu(self, x: Bounded) -> Bounded:
         value = self._ops.gelu(x.value)
-        return Bounded(value, self._rounding.gelu(x, value))
+        return Bounded(value, self._rounding.gelu(x))
 
     def head(self, x: Bounded) -> Bounded:
         value = self._ops.head(x.value)
