@@ -1,7 +1,8 @@
 """How bounds are computed: block by block of rows, so that all steps of a rule stay in the cache, and in f32.
 
-f32 is enough for a bound. Rules hardly subtract, and where they do it is in f64, so a bound is off by less than a
-thousandth of itself; what becomes zero in f32, 2⁻¹⁴⁹, is far below `FLUSHED`, which every bound has in it. What f32
+f32 is enough for a bound. Differences that may cancel are taken in f64; 1 − t² and 1 + t of GELU's tanh are not, whose
+error is small beside the rest of that rule. So a bound is off by less than a thousandth of itself, which the rules
+have to spare; what becomes zero in f32, 2⁻¹⁴⁹, is far below `FLUSHED`, which every bound has in it. What f32
 does not hold is infinite or NaN there, and no rule makes a finite number of either but where that bounds the result:
 such blocks are computed again in f64.
 """
