@@ -2,13 +2,10 @@
 
 use half::{bf16, f16};
 
-use crate::lanes::count;
+use crate::lanes::{BLOCK, count};
 use crate::number::Number;
 use crate::systematic::{Point, Points};
 use crate::{DType, OraclePair, TensorView};
-
-/// Elements that are looked at together.
-const BLOCK: usize = 512;
 
 /// What was taken.
 #[derive(Debug, Default)]
@@ -21,16 +18,21 @@ pub(crate) struct Taken {
     pub(crate) worst: Option<(usize, f64, f64, f64, f64)>,
 }
 
-/// Takes the error of every element from `unit · M`, and puts the elements into `points` for the regression.
-pub(crate) fn take(unit: f64, pair: OraclePair<'_>, magnitude: TensorView<'_>, points: &mut Points) -> Taken {
+/// Takes the error of every element from `unit · M`, and puts the elements into `points` for the regression; none of
+/// integers and bytes, which have no rounding.
+pub(crate) fn take(
+    unit: f64,
+    pair: OraclePair<'_>,
+    magnitude: TensorView<'_>,
+    points: &mut Points,
+) -> Option<Taken> {
     let views = [pair.actual(), pair.oracle(), magnitude];
     match pair.actual().dtype() {
-        DType::F64 => pass::<f64>(unit, views, points),
-        DType::F32 => pass::<f32>(unit, views, points),
-        DType::F16 => pass::<f16>(unit, views, points),
-        DType::BF16 => pass::<bf16>(unit, views, points),
-        // An oracle's pair is of floats: `compare_widened` has refused all else.
-        DType::I64 | DType::I32 | DType::U8 | DType::Bool => Taken::default(),
+        DType::F64 => Some(pass::<f64>(unit, views, points)),
+        DType::F32 => Some(pass::<f32>(unit, views, points)),
+        DType::F16 => Some(pass::<f16>(unit, views, points)),
+        DType::BF16 => Some(pass::<bf16>(unit, views, points)),
+        DType::I64 | DType::I32 | DType::U8 | DType::Bool => None,
     }
 }
 

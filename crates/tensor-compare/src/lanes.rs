@@ -3,6 +3,9 @@
 //! Sums of floats depend on their order, so compilers do not reorder them: here they are spread over lanes by hand.
 //! Integers may be added in any order, and for them a plain loop is what compilers vectorise best.
 
+/// Elements that are looked at together; a few columns of f64 are to fit in the first-level cache.
+pub(crate) const BLOCK: usize = 512;
+
 /// Independent accumulators of a reduction: enough to fill wide registers and to hide the latency of an addition.
 const LANES: usize = 16;
 

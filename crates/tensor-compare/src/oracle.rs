@@ -64,7 +64,7 @@ pub fn compare_with_oracle(
         None => None,
         Some(budget) => {
             let magnitude = pair.magnitude().ok_or(OracleError::NoMagnitude)?;
-            Some(within_budget(budget, pair, magnitude))
+            Some(within_budget(budget, pair, magnitude).ok_or(OracleError::NotAFloat { dtype })?)
         }
     };
     Ok(OracleStatistics { statistics, budget })
@@ -84,14 +84,15 @@ pub enum OracleError {
     NoMagnitude,
 }
 
+/// None of a tensor that is not of floats.
 fn within_budget(
     budget: &RoundingBudget,
     pair: OraclePair<'_>,
     magnitude: TensorView<'_>,
-) -> BudgetStatistics {
+) -> Option<BudgetStatistics> {
     let shape = pair.actual().shape();
     let mut points = Points::new(shape.elements());
-    let Taken { used, violations, worst } = take(budget.unit, pair, magnitude, &mut points);
+    let Taken { used, violations, worst } = take(budget.unit, pair, magnitude, &mut points)?;
     let worst = worst.map(|(position, actual, oracle, error, allowed)| Element {
         index: shape.multi_index(position),
         actual,
@@ -99,7 +100,8 @@ fn within_budget(
         error,
         allowed,
     });
-    BudgetStatistics { used, violations, worst, systematic: systematic(budget, shape, &points) }
+    let systematic = systematic(budget, shape, &points);
+    Some(BudgetStatistics { used, violations, worst, systematic })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use half::{bf16, f16};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::lanes::{count, count_pairs, largest, largest_integer, smallest, sum};
+use crate::lanes::{BLOCK, count, count_pairs, largest, largest_integer, smallest, sum};
 use crate::number::{Judged, Number};
 use crate::partial::{Partial, larger};
 use crate::statistics::{Criterion, Statistics};
@@ -16,9 +16,6 @@ use crate::{DType, MatchedPair, OraclePair, TensorView};
 
 /// Elements that one thread takes at a time.
 const CHUNK: usize = 1 << 17;
-
-/// Elements that are looked at together; four columns of f64 are to fit in the first-level cache.
-const BLOCK: usize = 512;
 
 /// Compares all elements under one criterion, in one pass. The result does not depend on the thread count.
 pub fn compare(pair: MatchedPair<'_>, criterion: Criterion) -> Statistics {
