@@ -8,6 +8,8 @@ mod determinism;
 mod divergence;
 mod faults;
 mod finding;
+#[cfg(test)]
+mod fixtures;
 mod laws;
 mod quorum;
 mod record;
@@ -208,3 +210,6 @@ fn peers(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Vec<PeerFig
     }
     figures.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ pub(super) fn reservations(
 fn reservation(checkpoint: &str, message: String) -> Reservation {
     Reservation { checkpoint: Some(checkpoint.to_owned()), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,6 @@ fn finding(repeated: &Repeated, difference: &Difference) -> Finding {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

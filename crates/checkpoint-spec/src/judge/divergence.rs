@@ -114,3 +114,6 @@ fn divergence(law: Law<'_>, observation: &Observation) -> Option<Divergence> {
         reason: reason?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ fn reason(law: Law<'_>, observation: &Observation, statistics: &StatisticsRecord
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

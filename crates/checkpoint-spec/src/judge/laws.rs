@@ -68,3 +68,6 @@ fn finding(numbers: &LawNumbers) -> Option<Finding> {
         ),
     })
 }
+
+#[cfg(test)]
+mod tests;

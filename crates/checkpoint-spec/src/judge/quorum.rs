@@ -83,3 +83,6 @@ pub(super) fn disagreement(case: &str, observation: &QuorumObservation) -> Optio
         message: format!("references disagree, {}: {found}", observation.between),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,3 +25,6 @@ fn fails(law: Law<'_>, facts: &RunFacts, assay: &CaseAssay) -> bool {
         || assay.quorum.iter().any(|observation| quorum::disagreement(&assay.case, observation).is_some())
         || facts.incidents.iter().any(|found| incident(&found.case))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,6 @@
+mod killers;
+mod panel;
+
 use capture::Case;
 
 use super::*;
