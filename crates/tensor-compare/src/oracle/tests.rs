@@ -1,6 +1,7 @@
 use super::*;
 use crate::Tensor;
 use crate::budget::share;
+use crate::lanes::BLOCK;
 
 const UNIT: f64 = 1.0 / 16_777_216.0;
 
@@ -36,6 +37,27 @@ fn of_elements_that_use_the_same_share_the_first_is_named() {
     let off = (1.0 + 2.0 * UNIT) as f32;
     let found = against(&[1.0, off, off, 1.0], &[1.0; 4], &[4.0; 4]);
     assert_eq!(found.worst.unwrap().index, [0, 1]);
+}
+
+/// Elements are looked at block by block, and a later block is not looked at again if it takes no more.
+#[test]
+fn the_worst_is_that_of_all_blocks_the_first_of_equals_and_nan_before_all() {
+    let places = |errors: &[(usize, f32)]| {
+        let mut actual = vec![0f32; 4 * BLOCK];
+        errors.iter().for_each(|&(index, error)| actual[index] = error);
+        let found = against(&actual, &vec![0.0; actual.len()], &vec![1.0 / UNIT; actual.len()]);
+        let index = found.worst.map(|worst| 2 * worst.index[0] + worst.index[1]);
+        (found.used, index.unwrap(), found.violations)
+    };
+    let (second, third) = (BLOCK + 7, 2 * BLOCK + 9);
+    assert_eq!(places(&[(3, 0.25), (second, 0.125), (third, 0.5)]), (0.5, third, 0));
+    assert_eq!(places(&[(3, 0.25), (second, 0.75), (third, 0.5)]), (0.75, second, 0));
+    assert_eq!(places(&[(3, 0.25), (second, 0.25), (third, 0.25)]), (0.25, 3, 0));
+    assert_eq!(places(&[(3, 0.25), (second, 2.0), (third, 3.0)]), (3.0, third, 2));
+    let (used, index, violations) =
+        places(&[(3, 9.0), (second, f32::NAN), (third, f32::NAN), (third + BLOCK, 10.0)]);
+    assert!(used.is_nan());
+    assert_eq!((index, violations), (second, 4));
 }
 
 #[test]

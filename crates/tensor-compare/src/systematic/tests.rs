@@ -125,5 +125,6 @@ fn nothing_is_said_of_exact_results_or_of_too_few_elements() {
 }
 
 mod correct;
+mod formulas;
 mod shared;
 mod sums;
