@@ -9,7 +9,8 @@ such blocks are computed again in f64.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -37,23 +38,32 @@ def narrowed(rule: Callable[..., Bounds]) -> Callable[..., Bounds]:
 
 
 def in_blocks(rule: Callable[..., Bounds], *operands: Array | None) -> Bounds:
-    """What `rule` says of blocks of rows, put together in f64. Operands have the same leading axes; an absent one is
-    absent from all blocks, one of a single row is the same in all of them. The first gives the results their shape.
-    """
+    """What `rule` says of `blocks` of rows, put together in f64 if one of them needed that."""
     first = operands[0]
     assert first is not None
-    rows = [None if operand is None else operand.reshape(-1, operand.shape[-1]) for operand in operands]
-    height, width = math.prod(first.shape[:-1]), first.shape[-1]
-    step = max(1, _ELEMENTS // width)
-    results: Bounds = ()
-    for start in range(0, height, step):
-        block = slice(start, start + step)
-        parts = rule(*(row if row is None or len(row) == 1 else row[block] for row in rows))
+    results: list[Array] = []
+    start = 0
+    for block in blocks(first, *operands[1:]):
+        parts = rule(*block)
         if not results:
-            results = tuple(np.empty((height, width)) for _ in parts)
-        for result, part in zip(results, parts, strict=True):
-            result[block] = part
+            results = [np.empty((math.prod(first.shape[:-1]), first.shape[-1]), part.dtype) for part in parts]
+        for index, part in enumerate(parts):
+            if not np.can_cast(part.dtype, results[index].dtype):
+                results[index] = results[index].astype(part.dtype)
+            results[index][start : start + len(part)] = part
+        start += len(parts[0])
     return tuple(result.reshape(first.shape) for result in results)
+
+
+def blocks(first: Array, *others: Array | None) -> Iterator[tuple[Any, ...]]:
+    """Blocks of rows of operands with the same leading axes; an absent one is absent from all blocks, one of a single
+    row is the same in all of them. The first is not copied where its memory is in one piece.
+    """
+    rows = [None if operand is None else operand.reshape(-1, operand.shape[-1]) for operand in (first, *others)]
+    step = max(1, _ELEMENTS // first.shape[-1])
+    for start in range(0, math.prod(first.shape[:-1]), step):
+        block = slice(start, start + step)
+        yield tuple(row if row is None or len(row) == 1 else row[block] for row in rows)
 
 
 def absolutes(array: Array, precision: Precision) -> Array:

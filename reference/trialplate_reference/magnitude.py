@@ -43,7 +43,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from trialplate_reference.arrays import Array
-from trialplate_reference.blocks import Bounds, Precision, absolutes, dot, in_blocks, narrowed, nonzero, row_sum, sizes
+from trialplate_reference.blocks import (
+    Bounds,
+    Precision,
+    absolutes,
+    blocks,
+    dot,
+    in_blocks,
+    narrowed,
+    nonzero,
+    row_sum,
+    sizes,
+)
 
 UNIT = 2.0**-24
 FLUSHED = 2.0**-126 / UNIT
@@ -151,44 +162,58 @@ class Rounding:
         bound *= 2
         bound += FLUSHED
         for error in carried:
-            bound += error.astype(precision)
+            bound += error.astype(precision, copy=False)
         return (bound,)
 
     def product(
-        self, x: Bounded, y: Array, result: Array, carried: Array | None = None, bias: Array | None = None
+        self,
+        x: Bounded,
+        y: Array,
+        result: Array,
+        carried: Array | None = None,
+        bias: Array | None = None,
+        scale: float | None = None,
     ) -> Array:
         """z = x·y + b with n terms: γ(n)·R, where R = (|x||y| + |b| + |z|)/2; the bias is a term.
 
         Of y and b the magnitudes are given, and `carried` is E_y. Terms with an x of 0 are exact and are not counted.
-        Errors that x and y carry become E_x|y| + |x|E_y. Each of the products may be flushed.
+        Errors that x and y carry become E_x|y| + |x|E_y. Each of the products may be flushed. Of z = s·(x·y + b) the
+        bound is s times that, and two roundings more: of s, and of the product with it.
         """
-        return narrowed(self._product)(x, y, result, carried, bias)[0]
+        return narrowed(self._product)(x, y, result, carried, bias, scale)[0]
 
     def _product(
-        self, precision: Precision, x: Bounded, y: Array, result: Array, carried: Array | None, bias: Array | None
+        self,
+        precision: Precision,
+        x: Bounded,
+        y: Array,
+        result: Array,
+        carried: Array | None,
+        bias: Array | None,
+        scale: float | None,
     ) -> Bounds:
         terms = sizes(x.value, precision)
         count = nonzero(terms) + (bias is not None)
         factor = self.of_terms(count) / 2
         weighted = factor * terms
         if not x.is_exact:
-            weighted += x.error.astype(precision)
-        bound = self._multiplied(weighted, y)
+            weighted += x.error.astype(precision, copy=False)
+        bound = np.ascontiguousarray(self._multiplied(weighted, y))  # so that blocks of it are it
         if carried is not None:
             bound += self._multiplied(terms, carried)
-
-        offset = (count + 1) * FLUSHED / factor
+        rest = (count + 1) * FLUSHED
         if bias is not None:
-            offset = offset + bias
+            rest = rest + factor * bias
+        if scale is not None:
+            bound *= scale
+            rest, factor = scale * rest + 2 * FLUSHED, factor + 2
 
-        def completed(bound: Array, result: Array, factor: Array, offset: Array) -> Bounds:
-            added = absolutes(result, precision)
-            added += offset
-            added *= factor
-            added += bound
-            return (added,)
-
-        return in_blocks(completed, bound, result, factor, offset)
+        for of_rows, value, slope, constant in blocks(bound, result, factor, rest):
+            added = absolutes(value, precision)
+            added *= slope
+            added += constant
+            of_rows += added
+        return (bound,)
 
     def _multiplied(self, x: Array, y: Array) -> Array:
         """x·y of magnitudes, in f32 where x or y is: no term cancels another. Rows of a wider x are brought into f32's
@@ -201,12 +226,9 @@ class Rounding:
         return np.asarray(np.multiply(self.multiply((x / scale).astype(np.float32), y), scale, dtype=np.float64))
 
     def scores(self, q: Bounded, k: Bounded, result: Array) -> Array:
-        """s·(q·k) with s = 1/√Dh: two roundings more, of the constant and of the product with it."""
-        scale = 1 / math.sqrt(q.value.shape[-1])
+        """s·(q·k) with s = 1/√Dh."""
         k = k.swapaxes(-1, -2)
-        bound = scale * self.product(q, k.magnitude, result / scale, k.carried)
-        bound += 2 * np.abs(result) + 2 * FLUSHED
-        return bound
+        return self.product(q, k.magnitude, result, k.carried, scale=1 / math.sqrt(q.value.shape[-1]))
 
     def layer_norm(self, x: Bounded, epsilon: float, weight: Array, bias: Array) -> tuple[Array, Array]:
         """The bounds of n = (x − μ)·r with r = 1/√(v + ε), and of y = n·g + b, over rows of D.
@@ -249,7 +271,7 @@ class Rounding:
         errors += shared + FLUSHED
         normalized = np.multiply(centred, inverse, out=centred)
         if error is not None:
-            carried: Array = error.astype(precision)
+            carried: Array = error.astype(precision, copy=False)
             common = (dot(normalized, carried) + UNIT / 2 * inverse * dot(carried, carried)) / width
             errors += carried
             errors += row_sum(carried) / width
@@ -278,7 +300,7 @@ class Rounding:
         np.minimum(relative, _FARTHEST, out=relative)
         relative *= 4
         if error is not None:
-            relative += error.astype(precision)
+            relative += error.astype(precision, copy=False)
         p = sizes(probs, precision)
         relative += 4 + 4 * row_sum(p) + dot(relative, p) + self._total(p) + 2
         relative *= p
@@ -317,7 +339,7 @@ class Rounding:
         slope = 1 - tanh * tanh
         bound = (tanh + 4) * np.abs(x)
         if error is not None:
-            carried: Array = error.astype(precision)
+            carried: Array = error.astype(precision, copy=False)
             derivative = slope * (3 * cubic + _SQRT_2_OVER_PI)
             derivative *= x
             derivative += tanh

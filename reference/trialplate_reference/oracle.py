@@ -37,10 +37,11 @@ class OracleOperators:
         return Bounded(normalized, errors[0]), Bounded(output, errors[1])
 
     def qkv(self, name: str, x: Bounded) -> tuple[Bounded, Bounded, Bounded]:
-        q, k, v = self._ops.qkv(name, x.value)
-        fused = np.stack([q, k, v], axis=2)
-        errors = self._linear(name, x, fused.reshape(*x.value.shape[:2], -1)).reshape(fused.shape)
-        return Bounded(q, errors[:, :, 0]), Bounded(k, errors[:, :, 1]), Bounded(v, errors[:, :, 2])
+        q, k, v = (
+            Bounded(value, self._linear(name, x, value.reshape(x.value.shape), third).reshape(value.shape))
+            for third, value in enumerate(self._ops.qkv(name, x.value))
+        )
+        return q, k, v
 
     def append(self, past: Bounded | None, new: Bounded) -> Bounded:
         """Data moves: nothing is rounded."""
@@ -71,9 +72,11 @@ class OracleOperators:
         value = self._ops.linear(name, x.value)
         return Bounded(value, self._linear(name, x, value))
 
-    def _linear(self, name: str, x: Bounded, value: Array) -> Array:
+    def _linear(self, name: str, x: Bounded, value: Array, part: int = 0) -> Array:
+        """Of the columns of the module that are `value`, the `part`-th of parts of that width."""
+        columns = slice(part * value.shape[-1], (part + 1) * value.shape[-1])
         weight, bias = self._module(name)
-        return self._rounding.product(x, weight, value, bias=bias)
+        return self._rounding.product(x, weight[:, columns], value, bias=bias[columns])
 
     def add(self, x: Bounded, y: Bounded) -> Bounded:
         value = self._ops.add(x.value, y.value)

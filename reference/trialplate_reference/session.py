@@ -155,7 +155,7 @@ class Reference(ABC):
                 outputs[name] = np.ascontiguousarray(bounded.value)
                 if not name.endswith((".mask", "/token")):
                     errors = bounded.errors if unit == 1 else bounded.errors / unit
-                    outputs[magnitude_name(name)] = np.ascontiguousarray(errors)
+                    outputs[magnitude_name(name)] = np.ascontiguousarray(errors, np.float64)
         return outputs
 
     def _weight_magnitudes(self) -> dict[str, Array]:
