@@ -4,6 +4,7 @@ mod determinism;
 mod faults;
 mod laws;
 mod numbers;
+mod outcome;
 mod stored;
 
 use std::fmt;
@@ -208,7 +209,7 @@ impl Comparison {
 }
 
 /// The numbers of a comparison, or why there are none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
 pub enum Outcome {
     /// Shapes and dtypes match; values were compared.

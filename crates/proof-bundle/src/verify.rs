@@ -180,12 +180,16 @@ impl Visit<'_> {
     fn rooms(&mut self) -> Room<Sound> {
         let directory = self.directory;
         let files = enter!(bag::walk(directory));
-        let bag = enter!(bag::check(directory, &files));
+        let bag = enter!(bag::manifests(directory, &files));
+        // What is strict and what was altered are found at the same time; what was altered is told alone.
+        let (unaltered, records) =
+            rayon::join(|| bag::digests(directory, &files, &bag), || records::read(directory, &bag));
+        enter!(unaltered);
         self.root = Some(bag.root);
         self.say("manifests", &format!("{} files, {} bytes, all as listed", bag.payload.len(), bag.octets));
         self.say("root", &bag.root.to_string());
         enter!(self.signature());
-        let records = enter!(records::read(directory, &bag));
+        let records = enter!(records);
         enter!(limits::check(&records));
         self.say("records", "strict, one spelling");
         let law = enter!(records::law(self.demands.law, &records.results));

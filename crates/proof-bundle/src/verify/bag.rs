@@ -31,8 +31,10 @@ pub(super) struct PayloadFile {
     pub(super) bytes: u64,
 }
 
-/// A bag whose manifests hold.
+/// A bag whose manifests are sound: they list what is there.
 pub(super) struct SoundBag {
+    /// Tag files by path, but for the tag manifest.
+    tags: BTreeMap<String, Digest>,
     /// Payload by path, `data/…`.
     pub(super) payload: BTreeMap<String, PayloadFile>,
     /// Bytes of the payload.
@@ -82,8 +84,8 @@ pub(super) fn walk(directory: &Path) -> Room<BTreeMap<String, u64>> {
     sound_if_none(problems, files)
 }
 
-/// Tag files, both manifests, and the digest of every file.
-pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<SoundBag> {
+/// Tag files and both manifests; what is in the files is left to [`digests`].
+pub(super) fn manifests(directory: &Path, files: &BTreeMap<String, u64>) -> Room<SoundBag> {
     let mut tags = BTreeMap::new();
     for file in TAG_FILES.into_iter().chain([TAG_MANIFEST]) {
         match tag_file(directory, files, file)? {
@@ -124,9 +126,6 @@ pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<Sou
             String::new()
         }
     };
-    if problems.is_empty() {
-        problems = digests(directory, files, listed.iter().chain(&payload))?;
-    }
     let size = |path: &String| files.get(path).copied().unwrap_or_default();
     let payload = payload.into_iter().map(|(path, sha256)| {
         let bytes = size(&path);
@@ -134,7 +133,7 @@ pub(super) fn check(directory: &Path, files: &BTreeMap<String, u64>) -> Room<Sou
     });
     let payload = payload.collect();
     let root = Digest::of(tags[TAG_MANIFEST].as_bytes());
-    sound_if_none(problems, SoundBag { payload, octets, root, name })
+    sound_if_none(problems, SoundBag { tags: listed, payload, octets, root, name })
 }
 
 /// The name that `bag-info.txt` gives, which has four lines and no other.
@@ -233,12 +232,10 @@ fn same_set<'a>(
     );
 }
 
-fn digests<'a>(
-    directory: &Path,
-    sizes: &BTreeMap<String, u64>,
-    entries: impl Iterator<Item = (&'a String, &'a Digest)>,
-) -> Result<Vec<Problem>, VerifyError> {
-    let entries: Vec<_> = entries.collect();
+/// Whether every file is what the manifests say.
+pub(super) fn digests(directory: &Path, sizes: &BTreeMap<String, u64>, bag: &SoundBag) -> Room<()> {
+    let payload = bag.payload.iter().map(|(path, file)| (path, &file.sha256));
+    let entries: Vec<(&String, &Digest)> = bag.tags.iter().chain(payload).collect();
     // File by file: the largest takes as long as many others together.
     let found = entries.par_iter().with_max_len(1).map(|(path, expected)| {
         let size = sizes.get(*path).copied().unwrap_or_default();
@@ -251,7 +248,9 @@ fn digests<'a>(
         })
     });
     let found: Vec<Result<Option<Problem>, VerifyError>> = found.collect();
-    found.into_iter().filter_map(Result::transpose).collect()
+    let problems: Result<Vec<Problem>, VerifyError> =
+        found.into_iter().filter_map(Result::transpose).collect();
+    sound_if_none(problems?, ())
 }
 
 /// The digest of a file of that size; none when it is longer or shorter. One that grows while it is read has no end.

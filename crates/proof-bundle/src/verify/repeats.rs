@@ -7,6 +7,8 @@ use checkpoint_spec::{
     Repeated, RepeatedActivation, SpecSet, Traits, activation_digest, repeat_digest, repeated_activations,
 };
 
+use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
+
 use super::bag::SoundBag;
 use super::records::{Law, Records};
 use super::{Problem, Room, sound_if_none};
@@ -56,7 +58,8 @@ fn first_digest(
         };
         let capture = bag.payload.contains_key(&path).then(open).transpose()?;
         let source = capture.as_ref().map(|capture| capture as &dyn TensorSource);
-        digests.extend(of_case.iter().map(|activation| activation_digest(&activation.name, source)));
+        let digest = |activation: &RepeatedActivation| activation_digest(&activation.name, source);
+        digests.par_extend(of_case.par_iter().map(digest));
     }
     Ok(repeat_digest(&activations, &digests))
 }
