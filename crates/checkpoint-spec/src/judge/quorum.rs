@@ -26,7 +26,6 @@ pub(super) fn judge(facts: &RunFacts, assays: &[CaseAssay]) -> Quorum {
     let compared = all().filter(|(_, o)| o.outcome.elements() > 0).count() as u64;
     let disagreement = all().find_map(|(case, observation)| disagreement(case, observation));
     let verdict = match facts.references.len() {
-        0 => Verdict::Incomplete,
         _ if disagreement.is_some() => Verdict::Error,
         _ if !as_claimed(facts, assays) => Verdict::Incomplete,
         1 => Verdict::Conditional,

@@ -205,7 +205,8 @@ fn a_checkpoint_counts_what_was_compared_and_what_was_tied() {
     ])];
     let mut facts = facts();
     let what = NotApplicable { what: "here".to_owned(), reason: "so".to_owned() };
-    facts.not_applicable = vec![("10".to_owned(), what.clone()), ("11".to_owned(), what.clone())];
+    let elsewhere = NotApplicable { what: "there".to_owned(), ..what.clone() };
+    facts.not_applicable = vec![("10".to_owned(), what.clone()), ("11".to_owned(), elsewhere)];
     let found = judge(law, 10, &facts, &assays, 3, Verdict::Pass);
     assert_eq!((found.id.as_str(), found.compared, found.required, found.ties), ("10", 2, 3, 4));
     assert_eq!((found.comparisons.len(), found.not_applicable), (3, vec![what]));

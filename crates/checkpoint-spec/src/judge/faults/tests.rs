@@ -93,6 +93,14 @@ fn the_case_with_most_places_for_faults_is_taken_and_of_those_the_shortest() {
     let chosen = fault_case(&architecture(2), [&single, &long, &short, &alike]);
     assert_eq!(chosen, Some(&short));
     assert_eq!(fault_case(&architecture(2), []), None);
+    // Short is what has few positions in all, prompt and generation, of all rows.
+    let shortest = |a: &Case, b: &Case| fault_case(&architecture(2), [a, b]).cloned();
+    let three_rows = case(&[&[1, 2], &[2, 1], &[1, 1]], &[2], 1);
+    let longer_rows = case(&[&[1, 2, 3], &[3, 2, 1]], &[3], 1);
+    assert_eq!(shortest(&three_rows, &longer_rows), Some(longer_rows));
+    let little_generated = case(&[&[1; 7], &[2; 7]], &[7], 1);
+    let fewer_in_all = case(&[&[1, 2, 3], &[3, 2, 1]], &[3], 3);
+    assert_eq!(shortest(&little_generated, &fewer_in_all), Some(fewer_in_all));
 }
 
 #[test]

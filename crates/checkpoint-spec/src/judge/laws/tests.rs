@@ -103,9 +103,14 @@ fn what_was_not_compared_or_not_as_closely_is_not_kept() {
     let mut twice = kept();
     twice.push(twice[0].clone());
     assert_eq!(of(twice).numbers[0].verdict, Verdict::Incomplete);
-    // What is required is derived, whatever was written.
+    // What is required and how closely is derived, whatever was written.
     let (found, _) = after(SUBJECT, CAUSALITY, |numbers| (numbers.required, numbers.compared) = (1, 1));
     assert_eq!(found, Verdict::Incomplete);
+    let mut written = kept();
+    written.iter_mut().for_each(|numbers| (numbers.required, numbers.bound) = (1, LawBound::Ceiling));
+    for (found, kept) in of(written).numbers.iter().zip(kept()) {
+        assert_eq!((found.required, found.bound), (kept.required, kept.bound));
+    }
 }
 
 #[test]
