@@ -3,7 +3,10 @@
 mod peers;
 mod properties;
 
-use crate::{Criterion, DType, LayoutMismatch, MatchedPair, Shape, Statistics, Tensor, Tolerance, compare};
+use crate::lanes::BLOCK;
+use crate::{
+    Criterion, DType, LayoutMismatch, MatchedPair, Shape, Statistics, Tensor, Tolerance, compare, slow,
+};
 
 const NAN: f32 = f32::NAN;
 const INF: f32 = f32::INFINITY;
@@ -263,4 +266,21 @@ fn relative_bounds_rank_by_share_and_not_by_error() {
     let found = statistics(&f32s(&[1001.0, 0.010_05]), &f32s(&[1000.0, 0.01]), classic(0.0, 1e-2));
     assert!(found.satisfied() && found.used > 0.49 && found.used < 0.51);
     assert_eq!(found.worst.iter().map(|worst| worst.index[0]).collect::<Vec<_>>(), [1, 0]);
+}
+
+/// A later block is looked at if an element of it ranks above one of those that are kept, and only then.
+#[test]
+fn the_worst_of_later_blocks_are_kept() {
+    let places =
+        [3, BLOCK + 1, BLOCK + 2, 2 * BLOCK + 5, 2 * BLOCK + 6, 3 * BLOCK + 4, 3 * BLOCK + 9, 4 * BLOCK + 8];
+    let errors = [0.25, 0.125, 0.75, 0.5, 0.25, 0.125, 1.0, 0.375];
+    let mut actual = vec![1.0; 5 * BLOCK];
+    places.iter().zip(errors).for_each(|(&place, error)| actual[place] += error);
+    let (actual, expected) = (f32s(&actual), f32s(&vec![1.0; 5 * BLOCK]));
+    for criterion in [classic(4.0, 0.0), classic(0.5, 0.0), classic(0.1, 0.0), Criterion::BitExact] {
+        let found = statistics(&actual, &expected, criterion);
+        let kept: Vec<usize> = found.worst.iter().map(|worst| worst.index[0]).collect();
+        assert_eq!(kept, [6, 2, 3, 7, 0].map(|at| places[at]), "{criterion:?}");
+        slow::assert_agree(&found, &slow::compare(actual.view(), expected.view(), criterion));
+    }
 }

@@ -107,6 +107,34 @@ fn coefficients_and_what_they_may_be_are_those_of_the_formulas() {
     }
 }
 
+/// Of every index on its own, wherever its rows lie.
+#[test]
+fn an_axis_is_its_worst_index() {
+    let [outer, indices, inner, width] = [2, 3, 2, 5];
+    for (seed, shared_rows) in (20..30).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut rows = rows(seed, [outer * indices * inner, width], 0.5, 0.5);
+        // Rows that differ in what they share.
+        rows.iter_mut().enumerate().for_each(|(row, elements)| {
+            elements.iter_mut().for_each(|element| element[2] *= 1.0 + row as f64);
+        });
+        let shape = Shape::new([outer, indices, inner, width]).unwrap();
+        let column = |of: fn(&Element) -> f64| rows.iter().flatten().map(of).collect::<Vec<f64>>();
+        let [y, actual, m] = [column(|e| e[0]), column(|e| e[0] + e[1]), column(|e| e[2])];
+        let budget = RoundingBudget { shared_rows, confidence: CONFIDENCE, ..budget(vec![Slice::Axis(1)]) };
+        let found = systematic(&budget, &shape, &actual, &y, &m)[0];
+        let of_index = |index: usize| {
+            let is_of = |row: &usize| row / inner % indices == index;
+            let rounded = |&[y, e, m]: &Element| [y, (y + e) - y, m];
+            let chosen = (0..rows.len()).filter(is_of).map(|row| rows[row].iter().map(rounded).collect());
+            let [s, s_allowed, o, o_allowed] = by_formula(&chosen.collect::<Vec<_>>(), shared_rows).unwrap();
+            (index, (s.abs() / s_allowed).max(o.abs() / o_allowed))
+        };
+        let (index, used) = (0..indices).map(of_index).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(found.index, Some(index), "seed {seed}");
+        assert!((found.used - used).abs() <= 1e-9 * used, "seed {seed}: {} for {used}", found.used);
+    }
+}
+
 #[test]
 fn constant_values_have_a_line_through_the_origin() {
     for shape in [[1, 3], [4, 9]] {
@@ -119,10 +147,13 @@ fn constant_values_have_a_line_through_the_origin() {
 
 #[test]
 fn an_element_that_the_line_goes_through_has_the_bound_of_its_own() {
-    for place in [0, 5, 11] {
+    for (place, bound, others) in [(0, 1e-7, 1.0), (5, 1e-7, 1.0), (11, 10.0, 1e9)] {
         let mut rows = rows(4, [3, 4], 0.5, 0.5);
+        rows.iter_mut()
+            .flatten()
+            .for_each(|element| (element[1], element[2]) = (element[1] * others, element[2] * others));
         let element = &mut rows[place / 4][place % 4];
-        (element[1], element[2]) = (UNIT * 1e-8, 1e-7);
+        (element[1], element[2]) = (UNIT * bound / 10.0, bound);
         assert_by_formula(&rows, false);
     }
 }
