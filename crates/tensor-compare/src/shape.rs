@@ -133,6 +133,11 @@ mod tests {
     }
 
     #[test]
+    fn a_shape_is_its_dimensions() {
+        assert_eq!(Vec::from(Shape::new([2, 0, 3]).unwrap()), [2, 0, 3]);
+    }
+
+    #[test]
     fn rank_has_a_limit() {
         assert!(Shape::new([1; Shape::MAXIMUM_RANK]).is_ok());
         assert_eq!(Shape::new([1; 65]).unwrap_err(), ShapeError::RankTooHigh { rank: 65 });

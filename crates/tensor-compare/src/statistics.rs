@@ -191,6 +191,7 @@ mod tests {
     #[test]
     fn both_parts_are_allowed_together() {
         let tolerance = Tolerance::new(0.5, 0.25).unwrap();
+        assert_eq!((tolerance.atol(), tolerance.rtol()), (0.5, 0.25));
         assert_eq!(
             (tolerance.allowed(2.0), tolerance.allowed(-2.0), tolerance.allowed(0.0)),
             (1.0, 1.0, 0.5)

@@ -100,3 +100,27 @@ impl Worst {
         self.kept.into_iter().map(element).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(class: Class, rank: f64, position: usize) -> Candidate {
+        Candidate { class, rank, position, actual: 0.0, expected: 0.0, error: 0.0, allowed: 0.0 }
+    }
+
+    #[test]
+    fn the_threshold_is_the_rank_of_the_last_that_is_kept() {
+        let mut worst = Worst::default();
+        for rank in 1..5 {
+            worst.offer(candidate(Class::Violation, f64::from(rank), 0));
+            assert_eq!(worst.threshold().to_bits(), 0, "there is room");
+        }
+        worst.offer(candidate(Class::Violation, 9.0, 1));
+        assert_eq!(worst.threshold().to_bits(), 1f64.to_bits());
+        worst.offer(candidate(Class::Violation, 7.0, 2));
+        assert_eq!(worst.threshold().to_bits(), 2f64.to_bits());
+        (0..5).for_each(|position| worst.offer(candidate(Class::NonFinite, 0.0, position)));
+        assert!(worst.threshold().is_infinite());
+    }
+}

@@ -4,6 +4,8 @@ mod peers;
 mod properties;
 
 use crate::lanes::BLOCK;
+use crate::partial::Partial;
+use crate::worst::{Candidate, Class};
 use crate::{
     Criterion, DType, LayoutMismatch, MatchedPair, Shape, Statistics, Tensor, Tolerance, compare, slow,
 };
@@ -283,4 +285,21 @@ fn the_worst_of_later_blocks_are_kept() {
         assert_eq!(kept, [6, 2, 3, 7, 0].map(|at| places[at]), "{criterion:?}");
         slow::assert_agree(&found, &slow::compare(actual.view(), expected.view(), criterion));
     }
+}
+
+#[test]
+fn an_element_is_worth_a_look_from_just_below_the_last_that_is_kept() {
+    let mut partial = Partial::default();
+    let looks = |partial: &Partial| [partial.rank_to_exceed(), partial.worth_a_look()].map(f64::to_bits);
+    assert_eq!(looks(&partial), [0, 0]);
+    partial.highest_rank = 0.75;
+    assert_eq!(looks(&partial), [0, 0], "there is room");
+    for position in 0..Statistics::WORST {
+        let (class, rank) = (Class::Satisfied, 0.25);
+        let [actual, expected, error, allowed] = [0.0; 4];
+        partial.worst.offer(Candidate { class, rank, position, actual, expected, error, allowed });
+    }
+    assert_eq!(looks(&partial), [0.25, 0.25f64.next_down()].map(f64::to_bits));
+    partial.highest_rank = 0.125;
+    assert_eq!(looks(&partial), [0.125, 0.125f64.next_down()].map(f64::to_bits));
 }

@@ -49,6 +49,10 @@ fn by_formula(rows: &[Vec<Element>], shared_rows: bool) -> Option<[f64; 4]> {
 fn by_rows(rows: &[Vec<Element>], y_mean: f64, spread: f64, inverse_weight: f64) -> [f64; 2] {
     let (mut scale, mut shift_on_scale, mut shift) = (0.0, 0.0, 0.0);
     for row in rows {
+        let row: Vec<Element> = row.iter().copied().filter(|[_, _, m]| *m > 0.0).collect();
+        if row.is_empty() {
+            continue;
+        }
         let sum =
             |term: &dyn Fn(f64, f64) -> f64| row.iter().map(|&[y, _, m]| term(y - y_mean, m)).sum::<f64>();
         let least = |of: &dyn Fn(Element) -> f64| row.iter().map(|&e| of(e)).fold(f64::INFINITY, f64::min);
@@ -160,11 +164,15 @@ fn an_element_that_the_line_goes_through_has_the_bound_of_its_own() {
 
 #[test]
 fn elements_that_take_no_part_change_nothing() {
-    let rows = rows(6, [2, 9], 0.5, 0.5);
+    // Errors so small that the residuals bound them, and not the bounds' own size: their number counts.
+    let rows = rows(6, [4, 9], 0.5, 1e-3);
     let mut more = rows.clone();
     more.iter_mut().for_each(|row| row.push([7.0, UNIT, 0.0]));
-    assert_eq!(by_formula(&rows, false), by_formula(&more, false));
-    assert_by_formula(&more, false);
+    more.push(vec![[7.0, UNIT, 0.0]; 10]);
+    for shared_rows in [false, true] {
+        assert_eq!(by_formula(&rows, shared_rows), by_formula(&more, shared_rows));
+        assert_by_formula(&more, shared_rows);
+    }
 }
 
 #[test]
