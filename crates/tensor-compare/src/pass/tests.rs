@@ -278,7 +278,11 @@ fn the_worst_of_later_blocks_are_kept() {
     let errors = [0.25, 0.125, 0.75, 0.5, 0.25, 0.125, 1.0, 0.375];
     let mut actual = vec![1.0; 5 * BLOCK];
     places.iter().zip(errors).for_each(|(&place, error)| actual[place] += error);
-    let (actual, expected) = (f32s(&actual), f32s(&vec![1.0; 5 * BLOCK]));
+    let mut worse = actual.clone();
+    worse[4 * BLOCK..].iter_mut().for_each(|value| *value += 2.0);
+    let (actual, worse, expected) = (f32s(&actual), f32s(&worse), f32s(&vec![1.0; 5 * BLOCK]));
+    let found = statistics(&worse, &expected, classic(4.0, 0.0));
+    slow::assert_agree(&found, &slow::compare(worse.view(), expected.view(), classic(4.0, 0.0)));
     for criterion in [classic(4.0, 0.0), classic(0.5, 0.0), classic(0.1, 0.0), Criterion::BitExact] {
         let found = statistics(&actual, &expected, criterion);
         let kept: Vec<usize> = found.worst.iter().map(|worst| worst.index[0]).collect();
