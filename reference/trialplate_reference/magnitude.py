@@ -42,6 +42,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trialplate_reference import compiled
 from trialplate_reference.arrays import Array
 from trialplate_reference.blocks import (
     Bounds,
@@ -79,7 +80,7 @@ class Bounded:
 
     @staticmethod
     def exact(value: Array) -> "Bounded":
-        return Bounded(value, np.zeros(()))
+        return Bounded(value, np.zeros((), np.float32))
 
     @property
     def is_exact(self) -> bool:
@@ -154,7 +155,9 @@ class Rounding:
         IEEE addition costs u|s|. Twice as much is allowed (one ulp), for another rounding mode or a rounding to f32
         of a wider sum, and so that a correct sum uses half of it.
         """
-        return in_blocks(narrowed(self._add), sum_, *(error for error in carried if error.ndim))[0]
+        errors = [error for error in carried if error.ndim]
+        bound = compiled.rule("add", compiled.activation(sum_), *map(compiled.single, errors))
+        return in_blocks(narrowed(self._add), sum_, *errors)[0] if bound is None else bound
 
     @staticmethod
     def _add(precision: Precision, sum_: Array, *carried: Array) -> Bounds:
@@ -180,7 +183,29 @@ class Rounding:
         Errors that x and y carry become E_x|y| + |x|E_y. Each of the products may be flushed. Of z = s·(x·y + b) the
         bound is s times that, and two roundings more: of s, and of the product with it.
         """
-        return narrowed(self._product)(x, y, result, carried, bias, scale)[0]
+        bound = self._compiled_product(x, y, result, carried, bias, scale)
+        return narrowed(self._product)(x, y, result, carried, bias, scale)[0] if bound is None else bound
+
+    def _compiled_product(
+        self,
+        x: Bounded,
+        y: Array,
+        result: Array,
+        carried: Array | None,
+        bias: Array | None,
+        scale: float | None,
+    ) -> Array | None:
+        value, error = compiled.activation(x.value), compiled.single(x.carried)
+        weighed = compiled.rule("weigh", self._confidence, value, error, bias is not None)
+        if weighed is None:
+            return None
+        weighted, counts = weighed
+        with np.errstate(over="ignore", invalid="ignore"):
+            bound = np.ascontiguousarray(self._multiplied(weighted, y))
+            if carried is not None:
+                bound += self._multiplied(sizes(x.value, np.float32), carried)
+        z, bias = compiled.activation(result), compiled.single(bias)
+        return bound if compiled.rule("complete", self._confidence, bound, z, counts, bias, scale) else None
 
     def _product(
         self,
@@ -246,9 +271,13 @@ class Rounding:
 
         Errors in x: dn = r·(dx − mean(dx)) − n·r·mean(n·dx), and dv has mean(dx²) in addition.
         """
-        normalized, output = in_blocks(
-            narrowed(functools.partial(self._layer_norm, epsilon, weight, bias)), x.value, x.carried
-        )
+        weights = compiled.single(weight), compiled.single(bias)
+        value, error = compiled.activation(x.value), compiled.single(x.carried)
+        bounds = compiled.rule("layer_norm", self._confidence, epsilon, *weights, value, error)
+        if bounds is None:
+            rule = functools.partial(self._layer_norm, epsilon, weight, bias)
+            bounds = in_blocks(narrowed(rule), x.value, x.carried)
+        normalized, output = bounds
         return normalized, output
 
     def _layer_norm(
@@ -293,7 +322,9 @@ class Rounding:
         count as p·(E_z + Σp·E_z). Probabilities in f32 may be flushed, before the division and after it.
         A masked element is exactly 0: the bound is 0 too.
         """
-        return in_blocks(narrowed(self._softmax), z.value, probs, z.carried)[0]
+        scores, error = compiled.activation(z.value), compiled.single(z.carried)
+        bound = compiled.rule("softmax", self._confidence, scores, compiled.activation(probs), error)
+        return in_blocks(narrowed(self._softmax), z.value, probs, z.carried)[0] if bound is None else bound
 
     def _softmax(self, precision: Precision, z: Array, probs: Array, error: Array | None) -> Bounds:
         relative = (z.max(-1, keepdims=True) - z).astype(precision)
@@ -328,7 +359,8 @@ class Rounding:
 
         Errors in x: the derivative here, and the curvature, below 0.8, times half the error; nowhere above 1.13.
         """
-        return in_blocks(narrowed(self._gelu), x.value, x.carried)[0]
+        bound = compiled.rule("gelu", compiled.activation(x.value), compiled.single(x.carried))
+        return in_blocks(narrowed(self._gelu), x.value, x.carried)[0] if bound is None else bound
 
     @staticmethod
     def _gelu(precision: Precision, x: Array, error: Array | None) -> Bounds:

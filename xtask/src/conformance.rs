@@ -32,7 +32,7 @@ pub(crate) struct Programs {
     /// The conformance binary.
     pub(crate) conformance: PathBuf,
     /// The worker that runs the references.
-    worker: PathBuf,
+    pub(crate) worker: PathBuf,
     /// Where captures and compiled kernels are kept.
     cache: PathBuf,
 }

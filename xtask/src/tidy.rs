@@ -29,7 +29,7 @@ struct Place {
 
 const CORPUS: (&str, &str) = ("mutated-corpus", "its readers are fed what strangers may write");
 
-const PLACES: [Place; 10] = [
+const PLACES: [Place; 11] = [
     Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[CORPUS] },
     Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[CORPUS] },
     Place { name: "checkpoint-spec", needs: &["capture"], may: &["tensor-compare"], tests_may: &[] },
@@ -46,7 +46,8 @@ const PLACES: [Place; 10] = [
         tests_may: &[CORPUS],
     },
     Place { name: "gpt2", needs: &["capture"], may: &[], tests_may: &[] },
-    Place { name: "reference-bridge", needs: &["capture"], may: &[], tests_may: &[] },
+    Place { name: "magnitude", needs: &[], may: &[], tests_may: &[] },
+    Place { name: "reference-bridge", needs: &["capture", "magnitude"], may: &[], tests_may: &[] },
     Place {
         name: "conformance",
         needs: &["gpt2", "proof-bundle", "report"],

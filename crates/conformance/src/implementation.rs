@@ -15,7 +15,7 @@ use capture::{Identity, Precision};
 use checkpoint_spec::{Incident, Traits};
 
 pub use program::Program;
-pub(crate) use program::{GLANCE, Process, last_lines};
+pub(crate) use program::{GLANCE, Process, last_lines, module};
 pub(crate) use rust::prompt_ids;
 pub use rust::{RustGpt2, RustSession};
 pub use worker::Worker;

@@ -1,5 +1,6 @@
 //! What stops the worker, with the exit code that says so, and what fails a job.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 
@@ -29,6 +30,12 @@ pub enum WorkerError {
         /// What was found and what was expected.
         problem: String,
     },
+    /// A module of Python raised.
+    #[error("the module raised {0}")]
+    Module(String),
+    /// The command line is none of the two.
+    #[error("unexpected argument {0:?}; expected none, for a work list, or `-m MODULE ARGUMENT…`")]
+    Arguments(OsString),
     /// The events cannot be delivered.
     #[error("standard output: {0}")]
     Answers(std::io::Error),
@@ -43,8 +50,10 @@ impl WorkerError {
     /// The exit code of the process.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::WorkList(_) => Self::USAGE,
-            Self::Environment(_) | Self::Session { .. } | Self::Answers(_) => Self::INTERNAL,
+            Self::WorkList(_) | Self::Arguments(_) => Self::USAGE,
+            Self::Environment(_) | Self::Session { .. } | Self::Module(_) | Self::Answers(_) => {
+                Self::INTERNAL
+            }
         }
     }
 }

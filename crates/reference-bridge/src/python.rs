@@ -10,12 +10,17 @@ use std::process::Command;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{WorkerError, note};
+use crate::{WorkerError, note, rules};
 
 const PYTHON_ENV: &str = "TRIALPLATE_PYTHON_ENV";
 const REFERENCE: &str = "TRIALPLATE_REFERENCE";
 /// The Python this binary is linked with: `3.11`.
 const PYTHON_VERSION: &str = env!("PYTHON_VERSION");
+/// Told to the C library: memory that was used is kept. Activations follow one another that have the same sizes, and
+/// pages that come fresh from the system each time cost a replay a fifth of a forward pass. 32 MiB is the largest
+/// threshold there is; what is larger goes back.
+const MEMORY: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
 const ACTIVATE: &CStr = pyo3::ffi::c_str!(include_str!("activate.py"));
 
 /// Where Python and the reference are.
@@ -57,7 +62,8 @@ impl Environment {
         let bin = self.python_env.join("bin");
         let path = env::var_os("PATH").unwrap_or_default();
         let foreign = || env::vars_os().map(|(name, _)| name).filter(is_of_python);
-        if foreign().next().is_none() && env::split_paths(&path).next().as_ref() == Some(&bin) {
+        let kept = MEMORY.iter().all(|(name, size)| env::var_os(name).is_some_and(|set| set == *size));
+        if kept && foreign().next().is_none() && env::split_paths(&path).next().as_ref() == Some(&bin) {
             return Ok(());
         }
         let path = env::join_paths(iter::once(bin).chain(env::split_paths(&path)))
@@ -68,7 +74,7 @@ impl Environment {
         for name in foreign() {
             again.env_remove(name);
         }
-        let error = again.args(env::args_os().skip(1)).env("PATH", path).exec();
+        let error = again.args(env::args_os().skip(1)).envs(MEMORY).env("PATH", path).exec();
         Err(missing(format!("{} cannot be started again: {error}", program.display())))
     }
 
@@ -80,6 +86,7 @@ impl Environment {
             globals
                 .set_item("reference", self.reference.as_os_str())
                 .and_then(|()| py.run(ACTIVATE, Some(&globals), None))
+                .and_then(|()| rules::register(py))
                 .map_err(|error| missing(format!("Python cannot be prepared: {}", raised(py, &error))))
         })
     }

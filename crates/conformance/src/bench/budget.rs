@@ -6,10 +6,9 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::forward::python;
 use super::machine::Machine;
 use crate::exit::usage;
-use crate::implementation::Means;
+use crate::implementation::{Means, module};
 use crate::model::Model;
 use crate::progress::Progress;
 
@@ -61,16 +60,16 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Meas
     let machine = Machine::now(means.threads);
     let part = progress.part(format!("bench budget, {}", request.model.name), 1);
     let numbers = [means.threads, tokens, request.repetitions].map(|number| number.to_string());
-    let mut command = python(&means.place)?;
-    command.args(["-m", MODULE]).arg(&request.model.directory).args(numbers).stdin(Stdio::null());
-    let output = command.output().context("Python cannot be started")?;
+    // In the worker, whose interpreter has the rules compiled.
+    let mut command = module(&means.place, MODULE)?;
+    command.arg(&request.model.directory).args(numbers).stdin(Stdio::null());
+    let output = command.output().context("the worker cannot be started")?;
     means.interrupt.check()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("PyTorch's process ended with {}; it said:\n{said}", output.status);
+        bail!("the worker ended with {}; it said:\n{said}", output.status);
     }
-    let seconds =
-        serde_json::from_slice(&output.stdout).context("PyTorch's process answered what was not asked")?;
+    let seconds = serde_json::from_slice(&output.stdout).context("the worker answered what was not asked")?;
     part.finish("measured");
     Ok(Measurement { model: request.model.name.clone(), tokens, machine, seconds })
 }

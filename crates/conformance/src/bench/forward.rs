@@ -22,7 +22,6 @@ use crate::model::Model;
 use crate::place::Place;
 use crate::progress::Progress;
 use partner::Partner;
-pub(super) use partner::python;
 
 /// Rounds before the ones that count.
 const WARM_UP: usize = 3;

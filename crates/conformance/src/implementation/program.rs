@@ -40,15 +40,8 @@ pub(crate) struct Process {
 impl Program {
     /// A Python reference behind the bridge.
     pub fn bridge(place: &Place, implementation: &str) -> Result<Self> {
-        let path = &place.worker;
-        if !is_executable(path) {
-            bail!(
-                "{}: no executable file, expected the worker that runs the references; `cargo xtask checkpoint` \
-                 builds it and says in TRIALPLATE_WORKER where it is",
-                path.display()
-            );
-        }
-        Ok(Self { name: implementation.to_owned(), path: path.clone(), arguments: Vec::new() })
+        let path = worker(place)?;
+        Ok(Self { name: implementation.to_owned(), path: path.to_owned(), arguments: Vec::new() })
     }
 
     /// The Rust GPT-2 in a process of its own: this program as a worker.
@@ -160,6 +153,25 @@ fn find(word: &str) -> Option<PathBuf> {
     }
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(word)).find(|path| is_executable(path))
+}
+
+/// A module of the references, run in the worker's interpreter.
+pub(crate) fn module(place: &Place, name: &str) -> Result<Command> {
+    let mut command = Command::new(worker(place)?);
+    command.args(["-m", name]);
+    Ok(command)
+}
+
+fn worker(place: &Place) -> Result<&Path> {
+    let path = &place.worker;
+    if !is_executable(path) {
+        bail!(
+            "{}: no executable file, expected the worker that runs the references; `cargo xtask checkpoint` builds it \
+             and says in TRIALPLATE_WORKER where it is",
+            path.display()
+        );
+    }
+    Ok(path)
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -137,7 +137,7 @@ impl Partner {
 }
 
 /// The interpreter of the environment, with the references on its path and nothing of the user's.
-pub(in crate::bench) fn python(place: &Place) -> Result<Command> {
+pub(super) fn python(place: &Place) -> Result<Command> {
     let environment = place.python_environment();
     let interpreter = environment.join("bin/python");
     if !interpreter.is_file() {
