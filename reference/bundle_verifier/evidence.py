@@ -154,17 +154,20 @@ class Captures:
         self._open[key] = self._opened(side, mode)
         return self._open[key]
 
-    def fetch(self, side: str, mode: str, required: Required, tensor: str | None = None) -> Tensor | Outcome:
-        name = tensor or required.tensor
+    def fetch(self, side: str, mode: str, required: Required, magnitude: str | None = None) -> Tensor | Outcome:
+        """What is required, or the `magnitude` of that name."""
+        name = magnitude or required.tensor
         file = self.file(side, mode)
         if file is None or name not in file.entries:
             return Outcome("missing", side)
         entry = file.entries[name]
         if entry.shape != required.shape:
             return Outcome("shape_mismatch", side, required.shape, entry.shape)
-        dtype = "F64" if required.activation.kind == "float" and side.endswith("@f64") else required.dtype
-        if entry.dtype != dtype:
-            return Outcome("dtype_mismatch", side, dtype, entry.dtype)
+        dtypes = ["F64" if required.activation.kind == "float" and side.endswith("@f64") else required.dtype]
+        if magnitude is not None:
+            dtypes = ["F32", "F64"]
+        if entry.dtype not in dtypes:
+            return Outcome("dtype_mismatch", side, dtypes[0], entry.dtype)
         return file.tensor(name)
 
     def named(self, side: str, mode: str, name: str) -> Tensor | None:

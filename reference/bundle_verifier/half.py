@@ -114,6 +114,7 @@ def _root_mean_square(tensor: Tensor) -> float:
     """Summed in the order of the elements."""
     total = 0.0
     with np.errstate(all="ignore"):
-        for _, values in tensor.chunks():
+        for _, chunk in tensor.chunks():
+            values = chunk.astype(np.float64)
             total = float(np.cumsum(np.concatenate([[total], values * values]))[-1])
     return math.sqrt(total / tensor.size) if tensor.size else 0.0

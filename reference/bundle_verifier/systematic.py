@@ -114,7 +114,7 @@ class _Source:
     def points(self, start: int, stop: int) -> _Points:
         if self._only is not None:
             return self._only
-        y, m = self.oracle.part(start, stop), self.magnitude.part(start, stop)
+        y, m = self.oracle.part(start, stop), self.magnitude.part(start, stop).astype(np.float64)
         e = self.actual.part(start, stop).astype(np.float64) - y
         w = 1.0 / (m * m)
         point = np.isfinite(e) & (m > 0.0) & (w != 0.0) & np.isfinite(w)

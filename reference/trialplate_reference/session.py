@@ -40,7 +40,8 @@ class Session(Protocol):
 
         `magnitudes` is the confidence c of the rounding budget: then the bounds of correct results come along (at f64
         only), named `step0/magnitude/embd`; none for the mask. They are those of f32 results, in units of 2⁻²⁴, or,
-        with a `storage`, those of results stored in that half precision, in units of its own.
+        with a `storage`, those of results stored in that half precision, in units of its own; and they are in f32, or
+        in f64 where f32 does not hold them.
         """
         ...
 
@@ -155,7 +156,7 @@ class Reference(ABC):
                 outputs[name] = np.ascontiguousarray(bounded.value)
                 if not name.endswith((".mask", "/token")):
                     errors = bounded.errors if unit == 1 else bounded.errors / unit
-                    outputs[magnitude_name(name)] = np.ascontiguousarray(errors, np.float64)
+                    outputs[magnitude_name(name)] = np.ascontiguousarray(errors)
         return outputs
 
     def _weight_magnitudes(self) -> dict[str, Array]:

@@ -75,7 +75,7 @@ fn take_in_one(
 ) -> Result<(), String> {
     let name = parse_name(name)?;
     let array = exact_array(array)?;
-    let dtype = dtype(array, precision)?;
+    let dtype = dtype(array, precision, is_magnitude(&name))?;
     let shape = Shape::new(array.shape()).map_err(|error| error.to_string())?;
     let bytes = bytes(array).map_err(|error| error.to_string())?;
     let tensor = Tensor::new(dtype, shape, bytes).map_err(|error| error.to_string())?;
@@ -101,8 +101,16 @@ fn exact_array<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Result<&'a Bound<'py, P
     value.cast_exact().map_err(|_| format!("found {}; expected numpy.ndarray", kind(value)))
 }
 
-/// Floats are in the session's precision; no others, no objects, no foreign byte order.
-fn dtype(array: &Bound<'_, PyUntypedArray>, precision: Precision) -> Result<DType, String> {
+fn is_magnitude(name: &TensorName) -> bool {
+    name.step.is_some() && name.activation.starts_with("magnitude/")
+}
+
+/// Floats are in the session's precision, but magnitudes may be in f32; no others, no objects, no foreign byte order.
+fn dtype(
+    array: &Bound<'_, PyUntypedArray>,
+    precision: Precision,
+    is_magnitude: bool,
+) -> Result<DType, String> {
     let found = array.dtype();
     let spelling = found.getattr("str").and_then(|text| text.extract::<String>());
     let dtype = match spelling.map_err(|error| error.to_string())?.as_str() {
@@ -113,7 +121,9 @@ fn dtype(array: &Bound<'_, PyUntypedArray>, precision: Precision) -> Result<DTyp
         _ => None,
     };
     dtype
-        .filter(|dtype| !dtype.is_float() || *dtype == precision.dtype())
+        .filter(|dtype| {
+            !dtype.is_float() || *dtype == precision.dtype() || (is_magnitude && *dtype == DType::F32)
+        })
         .ok_or_else(|| format!("dtype {found}; expected float of {precision}, int64 or uint8, little endian"))
 }
 

@@ -309,8 +309,8 @@ fn replay_asks_for_magnitudes_and_reports_inputs_that_are_not_there() {
     assert_eq!(answer.output.status.code(), Some(0), "{}", answer.stderr());
     assert_eq!(answer.events[..3], [ready(Precision::F64), Event::Done { job: 0 }, Event::Done { job: 1 }]);
     answer.expect_failure(2, &["gone.safetensors"]);
-    let magnitude = Tensor::from_f64(&[1, 2, 3], &[2.0, 2.5, 3.0, 3.5, 4.0, 4.5]).unwrap();
-    assert_eq!(bench.tensor("again", "magnitude/step0/embd"), Some(magnitude));
+    let magnitude = Tensor::from_f32(&[1, 2, 3], &[2.0, 2.5, 3.0, 3.5, 4.0, 4.5]).unwrap();
+    assert_eq!(bench.tensor("again", "step0/magnitude/embd"), Some(magnitude));
 }
 
 #[test]

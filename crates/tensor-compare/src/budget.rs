@@ -36,30 +36,39 @@ pub(crate) fn take(
     }
 }
 
-fn pass<A: Number>(
+fn pass<A: Number>(unit: f64, views: [TensorView<'_>; 3], points: &mut Points) -> Taken {
+    let [_, _, magnitude] = views;
+    if magnitude.dtype() == DType::F32 {
+        pass_with::<A, f32>(unit, views, points)
+    } else {
+        pass_with::<A, f64>(unit, views, points)
+    }
+}
+
+fn pass_with<A: Number, M: Number>(
     unit: f64,
     [actual, oracle, magnitude]: [TensorView<'_>; 3],
     points: &mut Points,
 ) -> Taken {
-    pulp::Arch::new().dispatch(Pass::<A> {
+    pulp::Arch::new().dispatch(Pass::<A, M> {
         unit,
         actual: A::split(actual.bytes()),
         oracle: f64::split(oracle.bytes()),
-        magnitude: f64::split(magnitude.bytes()),
+        magnitude: M::split(magnitude.bytes()),
         points,
     })
 }
 
-struct Pass<'a, A: Number> {
+struct Pass<'a, A: Number, M: Number> {
     unit: f64,
     actual: &'a [A::Bytes],
     oracle: &'a [[u8; 8]],
-    magnitude: &'a [[u8; 8]],
+    magnitude: &'a [M::Bytes],
     points: &'a mut Points,
 }
 
 /// Compiled once per instruction set and picked at run time.
-impl<A: Number> pulp::WithSimd for Pass<'_, A> {
+impl<A: Number, M: Number> pulp::WithSimd for Pass<'_, A, M> {
     type Output = Taken;
 
     #[inline(always)]
@@ -69,7 +78,12 @@ impl<A: Number> pulp::WithSimd for Pass<'_, A> {
         let mut block = Block::new();
         for start in (0..oracle.len()).step_by(BLOCK) {
             let range = start..oracle.len().min(start + BLOCK);
-            block.load::<A>(unit, &actual[range.clone()], &oracle[range.clone()], &magnitude[range.clone()]);
+            block.load::<A, M>(
+                unit,
+                &actual[range.clone()],
+                &oracle[range.clone()],
+                &magnitude[range.clone()],
+            );
             points.put(start, range.len(), |index| {
                 Point::new(block.actual[index], block.oracle[index], block.magnitude[index])
             });
@@ -98,7 +112,13 @@ impl Block {
     }
 
     #[inline(always)]
-    fn load<A: Number>(&mut self, unit: f64, actual: &[A::Bytes], oracle: &[[u8; 8]], magnitude: &[[u8; 8]]) {
+    fn load<A: Number, M: Number>(
+        &mut self,
+        unit: f64,
+        actual: &[A::Bytes],
+        oracle: &[[u8; 8]],
+        magnitude: &[M::Bytes],
+    ) {
         let length = oracle.len();
         assert!(
             actual.len() == length && magnitude.len() == length && length <= BLOCK,
@@ -107,7 +127,7 @@ impl Block {
         self.length = length;
         for index in 0..length {
             let (actual, oracle) = (A::load(actual[index]).to_f64(), f64::from_le_bytes(oracle[index]));
-            let magnitude = f64::from_le_bytes(magnitude[index]);
+            let magnitude = M::load(magnitude[index]).to_f64();
             #[expect(clippy::float_cmp, reason = "the same infinity has no error")]
             let error = if actual == oracle { 0.0 } else { (actual - oracle).abs() };
             self.actual[index] = actual;

@@ -77,7 +77,8 @@ impl<'a> MatchedPair<'a> {
 }
 
 impl<'a> OraclePair<'a> {
-    /// `oracle` and `magnitude` must be `F64` and of `actual`'s shape; `actual` must be a float of dtype `dtype`.
+    /// `oracle` must be `F64` and `magnitude` `F32` or `F64`, both of `actual`'s shape; `actual` must be a float of dtype
+    /// `dtype`.
     pub fn new(
         actual: TensorView<'a>,
         dtype: DType,
@@ -87,7 +88,8 @@ impl<'a> OraclePair<'a> {
         require(actual, dtype, oracle.shape())?;
         require(oracle, DType::F64, actual.shape())?;
         if let Some(magnitude) = magnitude {
-            require(magnitude, DType::F64, actual.shape())?;
+            let dtype = if magnitude.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            require(magnitude, dtype, actual.shape())?;
         }
         Ok(Self { actual, oracle, magnitude })
     }

@@ -17,7 +17,7 @@ pub(super) fn fetch(
     side: &str,
     required: &Required,
 ) -> Result<Tensor, Outcome> {
-    fetch_as(source, side, required, required.dtype)
+    fetch_as(source, side, required, &[required.dtype])
 }
 
 /// Like [`fetch`], for a float activation of an f64 capture.
@@ -27,21 +27,23 @@ pub(super) fn fetch_f64(
     required: &Required,
 ) -> Result<Tensor, Outcome> {
     let dtype = if required.dtype.is_float() { DType::F64 } else { required.dtype };
-    fetch_as(source, side, required, dtype)
+    fetch_as(source, side, required, &[dtype])
 }
 
+/// Of one of the `dtypes`; the first is what is expected where it is none of them.
 fn fetch_as(
     source: Option<&dyn TensorSource>,
     side: &str,
     required: &Required,
-    dtype: DType,
+    dtypes: &[DType],
 ) -> Result<Tensor, Outcome> {
     let missing = || Outcome::Missing { side: side.to_owned() };
     let tensor = match source.ok_or_else(missing)?.tensor(&required.name) {
         Ok(found) => found.ok_or_else(missing)?,
         Err(error) => return Err(Outcome::Unreadable { problem: error.to_string() }),
     };
-    tensor.require_layout(dtype, &required.shape).map_err(|mismatch| mismatch_outcome(mismatch, side))?;
+    let dtype = dtypes.iter().find(|dtype| **dtype == tensor.dtype()).unwrap_or(&dtypes[0]);
+    tensor.require_layout(*dtype, &required.shape).map_err(|mismatch| mismatch_outcome(mismatch, side))?;
     Ok(tensor)
 }
 
@@ -129,11 +131,11 @@ pub(super) fn replayed(
     measure().into_outcome()
 }
 
-/// The oracle's bound for each element.
+/// The oracle's bound for each element: in f32, or in f64 where f32 does not hold it.
 pub(super) fn fetch_magnitude(oracle: Side<'_>, required: &Required) -> Result<Tensor, Outcome> {
     let activation = format!("magnitude/{}", required.name.activation);
     let name = TensorName { step: required.name.step, activation };
-    fetch_f64(oracle.source, oracle.name, &Required { name, ..required.clone() })
+    fetch_as(oracle.source, oracle.name, &Required { name, ..required.clone() }, &[DType::F32, DType::F64])
 }
 
 /// Both arms of a look-up are outcomes: numbers, or why there are none.

@@ -1,7 +1,7 @@
 use super::*;
-use crate::Tensor;
 use crate::budget::share;
 use crate::lanes::BLOCK;
+use crate::{LayoutMismatch, Tensor};
 
 const UNIT: f64 = 1.0 / 16_777_216.0;
 
@@ -78,6 +78,24 @@ fn nan_is_outside_every_budget_and_the_worst() {
         assert_eq!(found.violations, 1, "NaN in {nan_in}");
         assert!(found.used.is_nan(), "NaN in {nan_in}");
     }
+}
+
+#[test]
+fn magnitudes_count_alike_in_f32_and_f64_and_others_are_refused() {
+    let shape = [2, 2];
+    let actual = Tensor::from_f32(&shape, &[1.0, 2.0, 3.0, 5.0]).unwrap();
+    let oracle = Tensor::from_f64(&shape, &[1.0, 2.0 + UNIT, 3.0, 5.0 - 2.0 * UNIT]).unwrap();
+    let (narrow, wide) = ([1.1_f32, 3.3, 0.7, 1e-3], [1.1_f32, 3.3, 0.7, 1e-3].map(f64::from));
+    let of = |magnitude: &Tensor| {
+        let pair = OraclePair::new(actual.view(), DType::F32, oracle.view(), Some(magnitude.view()));
+        let tolerance = Tolerance::new(1e-3, 0.0).unwrap();
+        pair.map(|pair| compare_with_oracle(pair, tolerance, Some(&budget())).unwrap().budget.unwrap())
+    };
+    let of_narrow = of(&Tensor::from_f32(&shape, &narrow).unwrap()).unwrap();
+    assert_eq!(of_narrow, of(&Tensor::from_f64(&shape, &wide).unwrap()).unwrap());
+    assert_eq!((of_narrow.used, of_narrow.violations), (2.0 / f64::from(1e-3_f32), 1));
+    let refused = of(&Tensor::from_i64(&shape, &[1; 4]).unwrap());
+    assert_eq!(refused, Err(LayoutMismatch::DType { expected: DType::F32, found: DType::I64 }));
 }
 
 #[test]

@@ -37,7 +37,8 @@ class Session:
             array += 1
             result[name] = array
         if magnitudes:
-            result |= {f"magnitude/{name}": array * 2 for name, array in result.items() if array.ndim == 3}
+            bounds = {name: array * 2 for name, array in result.items() if array.ndim == 3}
+            result |= {name.replace("/", "/magnitude/"): np.float32(bound) for name, bound in bounds.items()}
         return result
 
     def good(self, case):
