@@ -16,11 +16,14 @@ const PYTHON_ENV: &str = "TRIALPLATE_PYTHON_ENV";
 const REFERENCE: &str = "TRIALPLATE_REFERENCE";
 /// The Python this binary is linked with: `3.11`.
 const PYTHON_VERSION: &str = env!("PYTHON_VERSION");
-/// Told to the C library: memory that was used is kept. Activations follow one another that have the same sizes, and
-/// pages that come fresh from the system each time cost a replay a fifth of a forward pass. 32 MiB is the largest
-/// threshold there is; what is larger goes back.
-const MEMORY: [(&str, &str); 2] =
-    [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
+/// What the C library is told.
+///
+/// The locale: an embedded interpreter reads text as ASCII where a shell has none, other than `python3`, which helps
+/// itself. Memory that was used is kept: activations follow one another that have the same sizes, and pages that come
+/// fresh from the system each time cost a replay a fifth of a forward pass. 32 MiB is the largest threshold there is;
+/// what is larger goes back.
+const FIXED: [(&str, &str); 3] =
+    [("LC_ALL", "C.UTF-8"), ("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
 const ACTIVATE: &CStr = pyo3::ffi::c_str!(include_str!("activate.py"));
 
 /// Where Python and the reference are.
@@ -62,8 +65,8 @@ impl Environment {
         let bin = self.python_env.join("bin");
         let path = env::var_os("PATH").unwrap_or_default();
         let foreign = || env::vars_os().map(|(name, _)| name).filter(is_of_python);
-        let kept = MEMORY.iter().all(|(name, size)| env::var_os(name).is_some_and(|set| set == *size));
-        if kept && foreign().next().is_none() && env::split_paths(&path).next().as_ref() == Some(&bin) {
+        let fixed = FIXED.iter().all(|(name, value)| env::var_os(name).is_some_and(|set| set == *value));
+        if fixed && foreign().next().is_none() && env::split_paths(&path).next().as_ref() == Some(&bin) {
             return Ok(());
         }
         let path = env::join_paths(iter::once(bin).chain(env::split_paths(&path)))
@@ -74,7 +77,7 @@ impl Environment {
         for name in foreign() {
             again.env_remove(name);
         }
-        let error = again.args(env::args_os().skip(1)).envs(MEMORY).env("PATH", path).exec();
+        let error = again.args(env::args_os().skip(1)).envs(FIXED).env("PATH", path).exec();
         Err(missing(format!("{} cannot be started again: {error}", program.display())))
     }
 

@@ -13,6 +13,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_reference-bridge"))
         .args(arguments)
         .env("TRIALPLATE_PYTHON_ENV", environment)
+        .env("LC_ALL", "C")
         .env("TRIALPLATE_REFERENCE", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_reference"))
         .output()
         .unwrap();
@@ -21,10 +22,10 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_module_has_its_arguments_the_compiled_rules_and_standard_output() {
+fn a_module_has_its_arguments_the_compiled_rules_utf_8_and_standard_output() {
     let (status, stdout, stderr) = run(&["-m", "as_main", "a", "-b"]);
     let rules = "['add', 'complete', 'gelu', 'layer_norm', 'softmax', 'weigh']";
-    assert_eq!((status, stdout), (Some(0), format!("['a', '-b'] {rules}\n")), "{stderr}");
+    assert_eq!((status, stdout), (Some(0), format!("['a', '-b'] {rules}\nUTF-8\n")), "{stderr}");
 }
 
 #[test]
