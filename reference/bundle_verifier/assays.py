@@ -5,26 +5,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from bundle_verifier import records
-from bundle_verifier.agreement import SUMS, near
-from bundle_verifier.assayed import Assayed, Comparison, QuorumObservation
+from bundle_verifier.assayed import Assayed, Comparison, Measurement, QuorumObservation
 from bundle_verifier.case import Case, tensor_name
 from bundle_verifier.checked import recorded_finding
 from bundle_verifier.checks import JUDGED_OTHERWISE, Examination, Finding, concerned
-from bundle_verifier.comparisons import (
-    PeerObservation,
-    Task,
-    chained_allowed,
-    peer_tasks,
-    quorum_tasks,
-    tasks,
-    worst_peers,
-)
 from bundle_verifier.evidence import Evidence, file_name
 from bundle_verifier.found import Found, recorded_numbers
+from bundle_verifier.passed import Measured
 from bundle_verifier.plan import Required
 from bundle_verifier.problem import InvalidEvidenceError
 from bundle_verifier.reader import read_record
 from bundle_verifier.spelling import measured
+from bundle_verifier.tasks import CHAINED, measures, pairs, tasks
 
 LARGEST = 256 << 20
 
@@ -45,33 +37,34 @@ class RecordedAssay:
 
     def read(self) -> Iterator[tuple[Comparison, dict[str, Any]]]:
         """The comparisons, each beside its observation; with the last one everything else has been read."""
-        self.assayed.peers = list(self._peers())
+        self.assayed.measurements = list(self._measurements())
         self.assayed.quorum = list(self._quorum())
         self.assayed.checks = dict(self._checks())
         unexpected = [tensor_name(name["step"], name["activation"]) for name in self._record["unexpected"]]
         self.assayed.unexpected = [Finding(self._case.id, name, "unexpected") for name in unexpected]
-        worst = worst_peers(self._evidence, self.assayed.peers)
         for index, (task, entry) in self._beside("observations", list(tasks(self._evidence, self._case))):
             where = f"observations[{index}]"
             self._same(f"{where} required", _required(task.required), entry["required"])
             identity = (self._case.id, task.mode, task.reference)
             self._same(f"{where} of", identity, (entry["case"], entry["mode"], entry["reference"]))
             found = self._found(where, task.required, entry["outcome"])
-            yield Comparison(self._case, task, found, self._chained(where, task, found, entry, worst)), entry
+            allowed = None if entry["chained_allowed"] is None else measured(entry["chained_allowed"])
+            if task.mode != CHAINED:
+                self._same(f"{where} chained_allowed", None, allowed)
+            yield Comparison(self._case, task, found, allowed), entry
 
-    def _peers(self) -> Iterator[PeerObservation]:
-        for index, (task, entry) in self._beside("peers", list(peer_tasks(self._evidence, self._case))):
-            where = f"peers[{index}]"
+    def _measurements(self) -> Iterator[Measurement]:
+        for index, (task, entry) in self._beside("measured", list(measures(self._evidence, self._case))):
+            where = f"measured[{index}]"
             self._same(f"{where} required", _required(task.required), entry["required"])
             self._same(f"{where} of", (task.label, task.mode), (entry["implementation"], entry["mode"]))
-            yield PeerObservation(task, self._found(where, task.required, entry["outcome"]))
+            yield Measurement(task, Measured(self._found(where, task.required, entry["outcome"])))
 
     def _quorum(self) -> Iterator[QuorumObservation]:
-        for index, (task, entry) in self._beside("quorum", list(quorum_tasks(self._evidence, self._case))):
+        for index, (task, entry) in self._beside("quorum", list(pairs(self._evidence, self._case))):
             name = {"step": task.required.step, "activation": task.required.plain}
-            expected = (name, task.mode, f"{task.label} against {self._evidence.oracle}")
-            self._same(f"quorum[{index}]", expected, (entry["name"], entry["mode"], entry["between"]))
-            yield QuorumObservation(task, recorded_numbers(entry["outcome"]))
+            self._same(f"quorum[{index}]", (name, task.between), (entry["name"], entry["between"]))
+            yield QuorumObservation(task, Measured(recorded_numbers(entry["outcome"])))
 
     def _checks(self) -> Iterator[tuple[tuple[str, str], Examination]]:
         expected = [
@@ -87,17 +80,6 @@ class RecordedAssay:
             examination = entry["examination"]
             findings = list(map(recorded_finding, examination["findings"]))
             yield (spec.id, requirement.id), Examination(examination["checked"], required, findings)
-
-    def _chained(
-        self, where: str, task: Task, found: Found, entry: dict[str, Any], worst: dict[str, float]
-    ) -> float | None:
-        """Of a subject in half precision it takes tensors, and is the record's word."""
-        recorded = None if entry["chained_allowed"] is None else measured(entry["chained_allowed"])
-        if not self._evidence.half:
-            own = chained_allowed(self._evidence, task, found, worst)
-            if own is None or recorded is None or not near(own, recorded, SUMS):
-                self._same(f"{where} chained_allowed", own, recorded)
-        return recorded
 
     def _found(self, where: str, required: Required, outcome: dict[str, Any]) -> Found:
         if outcome["kind"] == "compared":

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle_verifier.format_version import check_version
 from bundle_verifier.problem import InvalidEvidenceError, brief
 
 MOST_FILES = 100_000
@@ -20,11 +21,17 @@ PART = re.compile(rb"[A-Za-z0-9@_+-][A-Za-z0-9@._+-]{0,99}")
 MANIFEST_LINE = re.compile(rb"([0-9a-f]{64})  ([A-Za-z0-9@._+/-]+)\n")
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 NAME = r"[A-Za-z0-9@_+-][A-Za-z0-9@._+-]{0,99}"
+BUNDLE_NAME = r"[A-Za-z0-9@_+-][A-Za-z0-9@._+-]{0,219}"
+FORMAT_1 = re.compile(rf"Bag-Software-Agent: trialplate {NAME}\nBagging-Date: .*", re.ASCII | re.DOTALL)
+FORMAT = re.compile(
+    rf"Bag-Software-Agent: trialplate {NAME}\nTrialplate-Format: ([^\n]{{0,40}})\n.*", re.ASCII | re.DOTALL
+)
 INFO = re.compile(
-    rf"Bag-Software-Agent: trialplate {NAME}\nBagging-Date: \d{{4}}-\d{{2}}-\d{{2}}\n"
-    rf"External-Identifier: ({NAME})\nPayload-Oxum: (\d{{1,20}}\.\d{{1,20}})\n",
+    rf"Bag-Software-Agent: trialplate {NAME}\nTrialplate-Format: [0-9.]+\nBagging-Date: \d{{4}}-\d{{2}}-\d{{2}}\n"
+    rf"External-Identifier: ({BUNDLE_NAME})\nPayload-Oxum: (\d{{1,20}}\.\d{{1,20}})\n",
     re.ASCII,
 )
+MANIFEST = "manifest-sha256.txt"
 TAGGED = ["bag-info.txt", "bagit.txt", "manifest-sha256.txt"]
 TAG_MANIFEST = "tagmanifest-sha256.txt"
 
@@ -167,9 +174,14 @@ def _check_tag_files(bag: Bag) -> str:
     data = bag.read("bag-info.txt", LARGEST_TAG_FILE)
     payload = bag.payload()
     oxum = f"{sum(bag.sizes[path] for path in payload)}.{len(payload)}"
-    said = INFO.fullmatch(_text("bag-info.txt", data))
+    text = _text("bag-info.txt", data)
+    version = FORMAT.fullmatch(text)
+    if version is not None or FORMAT_1.fullmatch(text):
+        check_version("1.0" if version is None else version[1])
+    said = INFO.fullmatch(text)
     if said is None:
-        expected = "four lines: Bag-Software-Agent, Bagging-Date, External-Identifier and Payload-Oxum"
+        names = "Bag-Software-Agent, Trialplate-Format, Bagging-Date, External-Identifier and Payload-Oxum"
+        expected = f"five lines: {names}"
         raise InvalidEvidenceError("bag-info.txt", expected, brief(repr(data[:400])))
     if said[2] != oxum:
         raise InvalidEvidenceError("bag-info.txt", f"Payload-Oxum: {oxum}", said[2])

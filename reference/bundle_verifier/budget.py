@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bundle_verifier.elements import Element, multi_index
-from bundle_verifier.systematic import Fits, Slice, Systematic, fit
+from bundle_verifier.systematic import Fits, Slice, Systematic, U, fit
 from bundle_verifier.tensor import Tensor, Values, spans
 
 
@@ -20,14 +20,20 @@ class Budget:
 
 
 def budget(
-    actual: Tensor, oracle: Tensor, magnitude: Tensor, slices: list[Slice], shared_rows: bool, c: float, u: float
+    actual: Tensor,
+    oracle: Tensor,
+    magnitude: Tensor,
+    slices: list[Slice],
+    shared_rows: bool,
+    c: float,
+    allowance: float,
 ) -> Budget:
     found = Budget()
     with np.errstate(all="ignore"):
         for start, stop in spans(actual.size):
-            _add(found, start, (actual.part(start, stop), oracle.part(start, stop), magnitude.part(start, stop)), u)
+            _add(found, start, (actual.part(start, stop), oracle.part(start, stop), magnitude.part(start, stop)))
         for slice_ in slices if actual.size else []:
-            fits = fit(actual, oracle, magnitude, slice_, shared_rows, c)
+            fits = fit(actual, oracle, magnitude, slice_, shared_rows, c, allowance)
             worst = fits.worst()
             if worst is not None:
                 found.systematic.append(worst)
@@ -38,10 +44,10 @@ def budget(
     return found
 
 
-def _add(found: Budget, start: int, values: tuple[Values, Values, Values], u: float) -> None:
+def _add(found: Budget, start: int, values: tuple[Values, Values, Values]) -> None:
     a, e, m = (x.astype(np.float64) for x in values)
     error = np.where(a == e, 0.0, np.abs(a - e))
-    allowed = u * m
+    allowed = U * m
     within = (error <= allowed) & np.isfinite(error) & np.isfinite(allowed)
     found.violations += int((~within).sum())
     share = np.where((error == 0.0) & (allowed >= 0.0), 0.0, error / allowed)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from bundle_verifier.case import Case, tensor_name
-from bundle_verifier.evidence import MODES, Captures, Evidence, Outcome, everybodys
-from bundle_verifier.norms import Rounding
+from bundle_verifier.evidence import Captures, Evidence, Outcome, everybodys
 from bundle_verifier.plan import Required
+from bundle_verifier.rounding import Rounding
 from bundle_verifier.specs import Requirement
 from bundle_verifier.tensor import Tensor
 
@@ -41,7 +41,7 @@ def concerned(evidence: Evidence, case: Case, spec: str, requirement: Requiremen
 
 
 def looked_at(evidence: Evidence, case: Case, spec: str, requirement: Requirement) -> list[Required]:
-    required = evidence.plan.required(case, "run", "f32", evidence.traits)
+    required = evidence.plan.required(case, "f32", evidence.traits_in(case))
     return [r for r in required if r.spec == spec and r.activation.name in requirement.of]
 
 
@@ -65,7 +65,7 @@ class Look:
 
     def tensor(self, required: Required | None = None) -> Tensor:
         required = required or self.required
-        found = self.captures.fetch("subject", "run", required)
+        found = self.captures.fetch("subject", required)
         if isinstance(found, Outcome):
             raise UnavailableError(required.tensor, found.reason)
         if found.size == 0:
@@ -77,9 +77,6 @@ class Look:
         if found is None:
             raise UnavailableError(name, "missing")
         return self.tensor(found)
-
-    def inputs(self) -> list[Tensor]:
-        return [self.named(name) for name in self.evidence.plan.inputs_of_the_step(self.required, self.case)]
 
     def of_last_step(self, activation: str) -> Tensor:
         return self.named(tensor_name(self.case.last_step, activation))
@@ -93,14 +90,11 @@ class Look:
 
 
 def unexpected(evidence: Evidence, case: Case, captures: Captures) -> list[Finding]:
-    """What the subject has that nobody is asked for, of its run, then of its replay."""
-    found = []
-    for mode in MODES:
-        file = captures.file("subject", mode)
-        wanted = {r.tensor for r in evidence.plan.required(case, mode, "f32", everybodys(case))}
-        names = [name for name in (file.entries if file else ()) if name not in wanted]
-        found += [Finding(case.id, name, "unexpected") for name in sorted(names, key=_by_step)]
-    return found
+    """What the subject has that nobody is asked for."""
+    file = captures.file("subject")
+    wanted = {r.tensor for r in evidence.plan.required(case, "f32", everybodys(case))}
+    names = [name for name in (file.entries if file else ()) if name not in wanted]
+    return [Finding(case.id, name, "unexpected") for name in sorted(names, key=_by_step)]
 
 
 def _by_step(tensor: str) -> tuple[int, str]:

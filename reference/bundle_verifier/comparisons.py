@@ -1,241 +1,224 @@
-"""What is compared with what, in which order, and the numbers of each comparison; of a subject at f32."""
+"""The numbers of each comparison of a case: the subject, and whoever is measured beside it, from its own inputs."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from bundle_verifier.bounds import UNIT, Bounded, Rounding
 from bundle_verifier.budget import budget
 from bundle_verifier.case import Case, tensor_name
+from bundle_verifier.chain import largest, root_mean_square
 from bundle_verifier.derived import derived
-from bundle_verifier.evidence import MODES, Captures, Evidence, Outcome
-from bundle_verifier.found import Found, Numbers
-from bundle_verifier.plan import NO_TRAITS, Required, Traits
+from bundle_verifier.evaluation import Evaluation, Model, Observed
+from bundle_verifier.evidence import ROUNDINGS, Captures, Evidence, Outcome
+from bundle_verifier.found import numbers_of
+from bundle_verifier.graph import Node
+from bundle_verifier.half_bounds import FORMATS, HalfRules
+from bundle_verifier.judged import BOUNDS, CHAINED, UNBOUNDED, VALUES, Judged, margin_of, of_array
+from bundle_verifier.operations import Array
+from bundle_verifier.passed import EXACT, Measured, Pass, Passed, agreement, fed_tokens, of_tokens
+from bundle_verifier.plan import Required
+from bundle_verifier.problem import InvalidEvidenceError
+from bundle_verifier.replicas import WAYS, chain
+from bundle_verifier.rules import Rules
+from bundle_verifier.specs import MOVES
 from bundle_verifier.statistics import Rule, Statistics, compare
-from bundle_verifier.systematic import Slice, U
-from bundle_verifier.tensor import Tensor, spans
+from bundle_verifier.systematic import Slice
+from bundle_verifier.tasks import CHAINED as OF_A_CHAIN
+from bundle_verifier.tasks import ORACLE, Measure, Pair, Task
+from bundle_verifier.tensor import Tensor
 
-EXACT = Rule(None)
-ITSELF = "itself"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One comparison of a case that is to be made."""
-
-    required: Required
-    mode: str
-    reference: str
-    how: str
+Numbered = Statistics | Judged | Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class PeerTask:
-    label: str
-    mode: str
-    required: Required
+@dataclass(frozen=True)
+class Replicas:
+    """What eight correct implementations say of generated logits: what the error may be as a root mean square."""
 
-
-@dataclass(slots=True)
-class PeerObservation:
-    task: PeerTask
-    found: Found
-
-
-def tasks(evidence: Evidence, case: Case) -> Iterator[Task]:
-    for required in evidence.plan.required(case, "run", "f32", evidence.traits):
-        for how, reference in _references(evidence, required):
-            yield Task(required, "run", reference, how)
-    if evidence.references:
-        for required in evidence.plan.required(case, "replay", "f32", evidence.traits):
-            yield Task(required, "replay", evidence.oracle, "replay")
-
-
-def _references(evidence: Evidence, required: Required) -> list[tuple[str, str]]:
-    rule = required.activation.rule
-    if rule == "derived":
-        return [("derived", ITSELF)]
-    if rule == "tie":
-        return [("tie", f"{name}@f64") for name in evidence.references]
-    if evidence.half and required.activation.kind == "float":
-        return [("half", evidence.oracle)] if evidence.references else []
-    found = [(rule, label) for label in evidence.peers]
-    if rule == "classic" and evidence.references:
-        found.append((rule, evidence.oracle))
-    return found
-
-
-def peer_tasks(evidence: Evidence, case: Case) -> Iterator[PeerTask]:
-    """Every reference measured as if it were the subject."""
-    rules = ("classic", "exact") if evidence.half else ("classic",)
-    traits = Traits(False, evidence.traits.tokenizer)
-    for label in evidence.measured:
-        for required in evidence.plan.required(case, "run", "f32", traits):
-            floats = not evidence.half or required.activation.kind == "float"
-            if required.activation.rule in rules and floats:
-                yield PeerTask(label, "run", required)
-        for required in evidence.plan.required(case, "replay", "f32", traits):
-            if required.activation.kind == "float":
-                yield PeerTask(label, "replay", required)
-
-
-def quorum_tasks(evidence: Evidence, case: Case) -> Iterator[PeerTask]:
-    """Every other reference with the first, at f64."""
-    traits = Traits(NO_TRAITS.preallocated_cache, case.has_texts)
-    for mode in MODES:
-        for name in evidence.references[1:]:
-            for required in evidence.plan.required(case, mode, "f64", traits):
-                yield PeerTask(f"{name}@f64", mode, required)
-
-
-def worst_peers(evidence: Evidence, observations: list[PeerObservation]) -> dict[str, float]:
-    """By tensor of the run, the largest rmse among those who are not the subject; NaN raises nothing."""
-    worst: dict[str, float] = {}
-    for observation in observations:
-        task, found = observation.task, observation.found
-        if task.mode == "run" and task.label != evidence.subject and isinstance(found, Numbers):
-            rmse = 0.0 if math.isnan(found.rmse) else found.rmse
-            worst[task.required.tensor] = max(worst.get(task.required.tensor, 0.0), rmse)
-    return worst
-
-
-def chained_allowed(evidence: Evidence, task: Task, found: Found, worst: dict[str, float]) -> float | None:
-    """A chained run may be off three times what the worst peer is, and one rounding of its largest value."""
-    concerned = task.mode == "run" and bool(evidence.references) and task.reference == evidence.oracle
-    if not concerned or task.required.tensor not in worst or not isinstance(found, Numbers) or not found.of_floats:
-        return None
-    return 3.0 * worst[task.required.tensor] + U * found.largest
+    exact: Array
+    allowed: float
 
 
 class CaseComparer:
-    """Makes the comparisons of one case."""
+    """Makes the comparisons of one case. Without a model at hand, what needs one is None: nobody can tell it."""
 
     def __init__(self, evidence: Evidence, case: Case, captures: Captures, confidence: float) -> None:
         self.evidence, self.plan, self.case, self.captures = evidence, evidence.plan, case, captures
+        self._rounding = Rounding(confidence, evidence.specs.judging.functions)
         self._confidence = confidence
-        self._logit_error: float | None = None
 
-    def outcome(
-        self, task: Task, worst: dict[str, float], claimed: float | None
-    ) -> tuple[Statistics | Outcome, float | None]:
-        """And what a chained run may be off, where the comparison takes it; `worst`: rmse of peers, by tensor."""
+    @cached_property
+    def passed(self) -> Passed | None:
+        model = self.evidence.model
+        if model is None:
+            return None
+        try:
+            return Pass(self.evidence, model, self.case, self.captures).run()
+        except IndexError as error:
+            raise InvalidEvidenceError("data/captures", "ids that the model has rows for", str(error)) from None
+
+    @cached_property
+    def replicas(self) -> Replicas | None:
+        """Fed the subject's tokens."""
+        evidence, model, roles = self.evidence, self.evidence.model, self.evidence.specs.roles
+        if model is None or self.passed is None or self.passed.generated is None:
+            return None
+        exact = self.passed.generated
+        fed = fed_tokens(self.captures, "subject", roles["generated"])
+        half = evidence.precision if evidence.half else None
+        worst = 0.0
+        for way in WAYS:
+            with np.errstate(all="ignore"):
+                replica = chain(model, roles, self.case, way, half).run().generate(fed)
+            found = root_mean_square(exact, replica.logits)
+            worst = found if found > worst else worst
+        unit = ROUNDINGS[evidence.precision]
+        return Replicas(exact, evidence.specs.judging.kappa * worst + unit * largest(exact))
+
+    def farthest(self, allowed: float, elements: int) -> float:
+        """What the worst element may be off where the root mean square may be `allowed`."""
+        terms = 2.0 * elements / self.evidence.specs.judging.false_alarm
+        return allowed * math.sqrt(2.0 * math.log(terms))
+
+    def outcome(self, task: Task, claimed: float | None = None) -> Numbered | None:
+        """`claimed`: what the record allows a chained error to be, once that is known to be possible."""
         required = task.required
-        match task.how:
-            case "derived":
-                return self._with_itself(required), None
-            case "tie":
-                return self._tokens(required, task.reference), None
-            case "exact":
-                return self.pair(required, "subject", task.reference, "run", EXACT), None
-            case "replay":
-                return self.replay("subject", required), None
-            case _:
-                return self.pair(required, "subject", task.reference, "run", _run_rule(required)), None
+        if task.mode == OF_A_CHAIN:
+            return self._by_replicas(required, claimed)
+        if required.activation.judgement == "exact":
+            return self._same_as(required, task.reference)
+        found = self.isolated("subject", required)
+        return self._with_ties(required, found) if isinstance(found, Statistics) else found
 
-    def observe(self, task: PeerTask) -> Statistics | Outcome:
-        if task.mode == "replay":
-            return self.replay(task.label, task.required)
-        return self.pair(task.required, task.label, self.evidence.oracle, "run", _run_rule(task.required))
-
-    def pair(self, required: Required, side: str, judge: str, mode: str, rule: Rule) -> Statistics | Outcome:
-        actual = self.captures.fetch(side, mode, required)
+    def isolated(self, side: str, required: Required, with_fits: bool = True) -> Numbered | None:
+        actual = self.captures.fetch(side, required)
         if isinstance(actual, Outcome):
             return actual
-        expected = self.captures.fetch(judge, mode, required)
-        if isinstance(expected, Outcome):
-            return expected
-        keep = required.activation.rule == "tie"
-        return compare(actual, expected, rule, judge.endswith("@f64"), keep)
+        if required.activation.judgement == "derived":
+            expected = derived(self.evidence, self.case, self.captures, side, required)
+            return expected if expected is None or isinstance(expected, Outcome) else compare(actual, expected, EXACT)
+        if self.evidence.model is None:
+            return None
+        return self._from_own_inputs(self.evidence.model, side, required, actual, with_fits)
 
-    def replay(self, side: str, required: Required) -> Statistics | Outcome:
-        activation, oracle = required.activation, self.evidence.oracle
-        if activation.kind != "float":
-            return self.pair(required, side, oracle, "replay", EXACT)
-        tolerances = {"exact": (0.0, U), "derived": (0.0, 0.0)}
-        rule = Rule(tolerances.get(activation.rule, (activation.atol, activation.rtol)))
-        actual = self.captures.fetch(side, "replay", required)
-        expected = actual if isinstance(actual, Outcome) else self.captures.fetch(oracle, "replay", required)
-        magnitude = expected
-        if activation.slices is not None and not isinstance(expected, Outcome):
-            magnitude = self.magnitude(required)
-        if isinstance(actual, Outcome) or isinstance(expected, Outcome) or isinstance(magnitude, Outcome):
-            return next(side for side in (actual, expected, magnitude) if isinstance(side, Outcome))
-        statistics = compare(actual, expected, rule, against_oracle=True)
-        if activation.slices is not None:
-            slices = [Slice.of(text, activation.shape, required.shape) for text in activation.slices]
-            shared, c = activation.shared_rows, self._confidence
-            statistics.budget = budget(actual, expected, magnitude, slices, shared, c, U)
-        return statistics
+    def measure(self, task: Measure) -> Measured | None:
+        if task.mode == OF_A_CHAIN:
+            missing = Measured(Outcome("missing", ORACLE))
+            return (
+                None if self.passed is None else self.passed.measured.get((task.required.tensor, task.label), missing)
+            )
+        found = self.isolated(self.evidence.side(task.label), task.required, with_fits=False)
+        if not isinstance(found, Judged):
+            return None if found is None else Measured(numbers_of(found))
+        return Measured(numbers_of(found.statistics), *margins(found))
 
-    def magnitude(self, required: Required) -> Tensor | Outcome:
-        name = tensor_name(required.step, f"magnitude/{required.plain}")
-        return self.captures.fetch(self.evidence.oracle, "replay", required, name)
+    def pair(self, task: Pair) -> Measured | None:
+        if task.judge == ORACLE:
+            missing = Measured(Outcome("missing", ORACLE))
+            return None if self.passed is None else self.passed.quorum.get(task.required.tensor, missing)
+        actual = self.captures.fetch(task.label, task.required)
+        expected = actual if isinstance(actual, Outcome) else self.captures.fetch(task.judge, task.required)
+        if isinstance(actual, Outcome) or isinstance(expected, Outcome):
+            missing_side = actual if isinstance(actual, Outcome) else expected
+            assert isinstance(missing_side, Outcome)
+            return Measured(missing_side)
+        return agreement(actual, expected, self.evidence.specs.judging.roundings)
 
-    def _with_itself(self, required: Required) -> Statistics | Outcome:
-        actual = self.captures.fetch("subject", "run", required)
+    def _same_as(self, required: Required, voice: str) -> Statistics | Outcome:
+        actual = self.captures.fetch("subject", required)
         if isinstance(actual, Outcome):
             return actual
-        expected = derived(self.plan, self.case, self.captures, required)
+        expected = self.captures.fetch(voice, required)
         return expected if isinstance(expected, Outcome) else compare(actual, expected, EXACT)
 
-    def _tokens(self, required: Required, judge: str) -> Statistics | Outcome:
-        """Ids that differ are ties where the oracle's logits of the two are closer than rounding can tell."""
-        statistics = self.pair(required, "subject", judge, "run", EXACT)
-        if isinstance(statistics, Outcome) or statistics.violations == 0:
-            return statistics
-        name = "generated.logits" if required.step is None else tensor_name(required.step, "logits.last")
-        logits = self.captures.named(self.evidence.oracle, "run", name)
-        vocabulary = self.plan.sizes["V"]
-        if logits is None or logits.size != required.elements * vocabulary:
-            return Outcome("missing", f"{self.evidence.oracle} (`{name}`)")
-        bound = 6.0 * self._error_of_logits()
-        for position in statistics.violating:
-            pair = self.logits_of(logits, vocabulary, required, position, "run", judge)
-            statistics.ties += pair is not None and abs(pair[0] - pair[1]) <= bound
-        statistics.violations -= statistics.ties
-        return statistics
+    def _with_ties(self, required: Required, found: Statistics) -> Statistics:
+        # How many tokens are not the chain's is the record's word where there is no model to run the chain.
+        anything = None if found.of_floats else (0, found.elements)
+        flips = anything if self.passed is None else self.passed.flips.get(required.tensor)
+        if self.passed is None and flips is not None:
+            found.tie_bounds = flips
+        elif flips is not None and found.violations == 0:
+            found.ties, found.tie_bounds = flips[0], flips
+        return found
 
-    def logits_of(
-        self, logits: Tensor, vocabulary: int, required: Required, position: int, mode: str, judge: str
-    ) -> tuple[float, float] | None:
-        """The oracle's logits of the two tokens that stand there, if they are tokens."""
-        values: list[float] = []
-        for side in ("subject", judge):
-            ids = self.captures.fetch(side, mode, required)
-            assert not isinstance(ids, Outcome)  # both were compared
-            token = int(ids.part(position, position + 1)[0])
-            if not 0 <= token < vocabulary:
-                return None
-            place = position * vocabulary + token
-            values.append(float(logits.part(place, place + 1)[0]))
-        return values[0], values[1]
+    def _from_own_inputs(
+        self, model: Model, side: str, required: Required, actual: Tensor, with_fits: bool
+    ) -> Statistics | Judged | Outcome:
+        evaluation = Evaluation(model, self.case, self._observed(side), self._rules)
+        try:
+            found = evaluation.activation(required.step or 0, required.plain)
+        except (ValueError, IndexError):
+            return Outcome("unreadable")
+        if found.value.dtype.kind != "f":
+            return compare(actual, of_tokens(found.value), EXACT)
+        if found.is_exact:
+            narrow = found.value.astype("<f4")
+            return compare(actual, Tensor.of("F32", narrow.shape, narrow.tobytes()), EXACT)
+        return self._under_budget(required, actual, found, with_fits)
 
-    def _error_of_logits(self) -> float:
-        if self._logit_error is None:
-            name = tensor_name(self.case.last_step, "logits.last")
-            oracle = self.captures.named(self.evidence.oracle, "run", name)
-            errors = [0.0]
-            for peer in self.evidence.peers:
-                found = self.captures.named(peer, "run", name)
-                if oracle is not None and found is not None and found.size == oracle.size:
-                    errors.append(_largest_difference(found, oracle))
-            self._logit_error = max(errors)
-        return self._logit_error
+    def _under_budget(self, required: Required, actual: Tensor, found: Bounded, with_fits: bool) -> Judged:
+        activation = required.activation
+        names = activation.slices if with_fits and not self.evidence.half else ()
+        slices = [Slice.of(text, activation.shape, required.shape) for text in names]
+        expected, bound = of_array(found.value), _single(found.errors)
+        statistics = compare(actual, expected, UNBOUNDED, against_oracle=True)
+        allowance = self.evidence.specs.judging.allowance
+        shared, c = activation.shared_rows, self._confidence
+        statistics.budget = budget(actual, expected, bound, slices, shared, c, allowance)
+        return Judged(statistics, actual, expected, margin_of(bound, UNIT), UNBOUNDED, bound)
+
+    def _observed(self, side: str) -> Observed:
+        tokens = self.evidence.specs.roles["tokens"]
+        scheduled = {
+            tensor_name(index, tokens): np.array([row[step.past : step.keys] for row in self.case.token_ids], np.int64)
+            for index, step in enumerate(self.case.steps)
+        }
+
+        def observed(name: str) -> Array | None:
+            if name in scheduled:
+                return scheduled[name]
+            found = self.captures.named(side, name)
+            return None if found is None else found.array()
+
+        return observed
+
+    def _rules(self, node: Node) -> Rules:
+        if not self.evidence.half or node.operation in MOVES:
+            return Rules(self._rounding)
+        return HalfRules(self._rounding, FORMATS[self.evidence.precision], node.rounds)
+
+    def _by_replicas(self, required: Required, claimed: float | None) -> Judged | Outcome | None:
+        actual = self.captures.fetch("subject", required)
+        if isinstance(actual, Outcome):
+            return actual
+        if self.replicas is None:
+            return None if self.evidence.model is None else Outcome("missing", ORACLE)
+        exact = self.replicas.exact
+        allowed = self.replicas.allowed if claimed is None else claimed
+        farthest = self.farthest(allowed, exact.size)
+        if not math.isfinite(farthest):
+            return Outcome("unreadable")
+        rule, expected = Rule((farthest, 0.0)), of_array(exact)
+        statistics = compare(actual, expected, rule, against_oracle=True)
+        return Judged(statistics, actual, expected, CHAINED * largest(exact), rule)
 
 
-def _largest_difference(a: Tensor, b: Tensor) -> float:
-    """0 if it is not finite."""
-    largest = 0.0
-    with np.errstate(all="ignore"):
-        for start, stop in spans(a.size):
-            error = np.abs(a.part(start, stop).astype(np.float64) - b.part(start, stop).astype(np.float64)).max()
-            if not np.isfinite(error):
-                return 0.0
-            largest = max(largest, float(error))
-    return largest
+def margins(found: Judged) -> tuple[float, float]:
+    """By how much the largest error may be another in another order of summation, and the share of the budget."""
+    if found.statistics.budget is None or found.bound is None:
+        return (found.margin if isinstance(found.margin, float) else 0.0), 0.0
+    apart = VALUES * UNIT * max((largest(values) for _, values in found.bound.chunks()), default=0.0)
+    return apart, VALUES + BOUNDS * found.statistics.budget.used
 
 
-def _run_rule(required: Required) -> Rule:
-    activation = required.activation
-    return Rule(activation.chained or (activation.atol, activation.rtol))
+def _single(bounds: Array) -> Tensor:
+    """Bounds at f32, rounded up, or as they are where f32 does not hold one."""
+    wide = np.ascontiguousarray(bounds)
+    with np.errstate(over="ignore"):
+        single = wide.astype(np.float32)
+    if not np.isfinite(single).all():
+        return of_array(wide)
+    up = np.where(single < wide, np.nextafter(single, np.float32(np.inf)), single)
+    return Tensor.of("F32", wide.shape, up.astype("<f4").tobytes())

@@ -54,7 +54,7 @@ def _traits(evidence: Evidence, name: str) -> Traits:
 
 
 def _required(evidence: Evidence, case: Case, traits: Traits) -> list[Required]:
-    return evidence.plan.required(case, "run", "f32", traits)
+    return evidence.plan.required(case, "f32", traits)
 
 
 def _digest(evidence: Evidence, side: str, traits: Traits, cases: list[Case]) -> str:
@@ -62,7 +62,7 @@ def _digest(evidence: Evidence, side: str, traits: Traits, cases: list[Case]) ->
     for case in cases:
         with Captures(evidence, case) as captures:
             for required in _required(evidence, case, traits):
-                tensor = captures.named(side, "run", required.tensor)
+                tensor = captures.named(side, required.tensor)
                 found = "none" if tensor is None else tensor.digest()
                 digest.update(f"{found}  {case.id} {required.tensor}\n".encode())
     return digest.hexdigest()

@@ -8,14 +8,14 @@ from typing import Any
 
 from bundle_verifier.bag import Bag
 from bundle_verifier.case import Case
+from bundle_verifier.evaluation import Model
 from bundle_verifier.plan import Plan, Required, Traits
 from bundle_verifier.problem import InvalidEvidenceError
 from bundle_verifier.specs import Specs
 from bundle_verifier.tensor import Tensor
 from bundle_verifier.tensor_file import TensorFile
 
-SUFFIXES = {"run": ".safetensors", "replay": ".replay.safetensors"}
-MODES = ("run", "replay")
+SUFFIX = ".safetensors"
 HALVES = ("f16", "bf16")
 ROUNDINGS = {"f32": 2.0**-24, "f16": 2.0**-11, "bf16": 2.0**-8, "f64": 2.0**-53}
 SMALLEST_NORMALS = {"f16": 2.0**-14}
@@ -55,6 +55,7 @@ class Evidence:
     results: dict[str, Any]
     materials: dict[str, Any]
     cases: list[Case]
+    model: Model | None = None  # where its weights are at hand
 
     @cached_property
     def subject(self) -> str:
@@ -74,35 +75,46 @@ class Evidence:
         return self.precision if self.half else "f32"
 
     @cached_property
-    def traits(self) -> Traits:
-        return Traits(self.results["subject"]["name"] == "rust", tokenizer=True)
-
-    @cached_property
     def counted_traits(self) -> Traits:
-        return Traits(self.traits.preallocated_cache, bool(self.materials["tokenizer"]))
+        """The subject's, as far as the materials say it."""
+        return Traits(self.results["subject"]["name"] == "rust", bool(self.materials["tokenizer"]))
+
+    def traits_in(self, case: Case) -> Traits:
+        """The subject's in a case."""
+        return Traits(self.counted_traits.preallocated_cache, case.has_texts)
 
     @cached_property
     def references(self) -> list[str]:
         return [identity["name"] for identity in self.results["references"]]
 
-    @property
-    def oracle(self) -> str:
-        return f"{self.references[0]}@f64"
-
     @cached_property
-    def measured(self) -> list[str]:
-        """Labels of the references' runs at the peer precision."""
-        return [f"{name}@{self.peer_precision}" for name in self.references]
+    def voices(self) -> list[str]:
+        return [f"{name}@f64" for name in self.references]
 
     @cached_property
     def peers(self) -> list[str]:
-        """Those of them that are not the subject itself."""
-        return [peer for peer in self.measured if peer != self.subject]
+        """Labels of the references at the peer precision, but for the subject itself."""
+        labels = [f"{name}@{self.peer_precision}" for name in self.references]
+        return [label for label in labels if label != self.subject]
+
+    @cached_property
+    def measured(self) -> list[str]:
+        """Whose chained errors are measured, the subject first."""
+        return [self.subject, *self.peers]
+
+    def side(self, label: str) -> str:
+        return "subject" if label == self.subject else label
 
     @property
     def digest_only(self) -> list[str]:
         cases: list[str] = self.results["tensors"]["digest_only"]
         return cases
+
+    @property
+    def with_numbers(self) -> list[str]:
+        """Cases whose numbers the bundle has: those without tensors, and all where the weights are not in it."""
+        elsewhere = not self.materials["weights_in_bundle"]
+        return [case.id for case in self.cases if elsewhere or case.id in self.digest_only]
 
     @cached_property
     def folders(self) -> dict[str, str]:
@@ -122,8 +134,8 @@ def label(identity: dict[str, Any]) -> str:
     return f"{identity['name']}@{identity['precision']}"
 
 
-def capture_path(folder: str, case: str, mode: str) -> str:
-    return f"data/captures/{file_name(folder)}/{file_name(case)}{SUFFIXES[mode]}"
+def capture_path(folder: str, case: str) -> str:
+    return f"data/captures/{file_name(folder)}/{file_name(case)}{SUFFIX}"
 
 
 class Captures:
@@ -131,7 +143,7 @@ class Captures:
 
     def __init__(self, evidence: Evidence, case: Case) -> None:
         self._evidence, self._case = evidence, case
-        self._open: OrderedDict[tuple[str, str], TensorFile | None] = OrderedDict()
+        self._open: OrderedDict[str, TensorFile | None] = OrderedDict()
 
     def __enter__(self) -> "Captures":
         return self
@@ -141,42 +153,39 @@ class Captures:
             if file is not None:
                 file.close()
 
-    def file(self, side: str, mode: str) -> TensorFile | None:
+    def file(self, side: str) -> TensorFile | None:
         """`side`: `subject`, or the label of a reference. A file is closed when many others have been asked for."""
-        key = (side, mode)
-        if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
+        if side in self._open:
+            self._open.move_to_end(side)
+            return self._open[side]
         if len(self._open) == MOST_OPEN:
             _, oldest = self._open.popitem(last=False)
             if oldest is not None:
                 oldest.close()
-        self._open[key] = self._opened(side, mode)
-        return self._open[key]
+        self._open[side] = self._opened(side)
+        return self._open[side]
 
-    def fetch(self, side: str, mode: str, required: Required, magnitude: str | None = None) -> Tensor | Outcome:
-        """What is required, or the `magnitude` of that name."""
-        name = magnitude or required.tensor
-        file = self.file(side, mode)
+    def fetch(self, side: str, required: Required) -> Tensor | Outcome:
+        """What is required."""
+        name, file = required.tensor, self.file(side)
         if file is None or name not in file.entries:
             return Outcome("missing", side)
         entry = file.entries[name]
         if entry.shape != required.shape:
             return Outcome("shape_mismatch", side, required.shape, entry.shape)
-        dtypes = ["F64" if required.activation.kind == "float" and side.endswith("@f64") else required.dtype]
-        if magnitude is not None:
-            dtypes = ["F32", "F64"]
-        if entry.dtype not in dtypes:
-            return Outcome("dtype_mismatch", side, dtypes[0], entry.dtype)
+        wide = required.activation.kind == "float" and side.endswith("@f64")
+        dtype = "F64" if wide else required.dtype
+        if entry.dtype != dtype:
+            return Outcome("dtype_mismatch", side, dtype, entry.dtype)
         return file.tensor(name)
 
-    def named(self, side: str, mode: str, name: str) -> Tensor | None:
-        file = self.file(side, mode)
+    def named(self, side: str, name: str) -> Tensor | None:
+        file = self.file(side)
         return file.tensor(name) if file is not None and name in file.entries else None
 
-    def _opened(self, side: str, mode: str) -> TensorFile | None:
+    def _opened(self, side: str) -> TensorFile | None:
         folder = f"subject-{self._evidence.subject}" if side == "subject" else side
-        path = capture_path(folder, self._case.id, mode)
+        path = capture_path(folder, self._case.id)
         if path not in self._evidence.bag.sizes:
             return None
         return open_capture(self._evidence, path)

@@ -6,7 +6,7 @@ from bundle_verifier.case import Case
 from bundle_verifier.checks import Examination, Finding, Look, UnavailableError, concerned, looked_at
 from bundle_verifier.conditions import CONDITIONS
 from bundle_verifier.evidence import Captures, Evidence
-from bundle_verifier.norms import Rounding
+from bundle_verifier.rounding import Rounding
 from bundle_verifier.specs import Requirement
 
 
@@ -16,7 +16,7 @@ class Examiner:
     def __init__(self, evidence: Evidence, case: Case, captures: Captures) -> None:
         self._evidence, self._case, self._captures = evidence, case, captures
         self._rounding = Rounding.of(evidence)
-        required = evidence.plan.required(case, "run", "f32", evidence.traits)
+        required = evidence.plan.required(case, "f32", evidence.traits_in(case))
         self._by_name = {r.tensor: r for r in required}
 
     def examine(self, spec: str, requirement: Requirement) -> Examination:

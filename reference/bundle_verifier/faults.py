@@ -25,6 +25,11 @@ def _power_of_4(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0 and number.bit_length() % 2 == 1
 
 
+def _rows(case: Case) -> int:
+    """Of the longest step."""
+    return case.batch * max(case.schedule)
+
+
 NEEDS: dict[str, tuple[Met, str]] = {
     "layers": (lambda e, c: e.plan.layers > 1, "a second layer"),
     "heads": (lambda e, c: _size(e, "H") > 1, "a second head"),
@@ -35,7 +40,7 @@ NEEDS: dict[str, tuple[Met, str]] = {
     "room": (lambda e, c: c.tokens < _size(e, "C"), "unused cache slots"),
     "rounded-scale": (lambda e, c: not _power_of_4(_size(e, "Dh")), "a head dimension that is no power of four"),
     "many-elements": (
-        lambda e, c: c.batch * c.tokens * _size(e, "D") >= 512,
+        lambda e, c: _rows(c) >= 8 and _rows(c) * _size(e, "D") >= 512,
         "enough elements to tell a few roundings from rounding",
     ),
 }

@@ -20,7 +20,6 @@ class Numbers:
     max_abs: float
     rmse: float
     used: float
-    largest: float  # of the finite actual values
     budget_used: float | None
     budget_violations: int
     systematic: tuple[float, ...]  # what each takes
@@ -43,7 +42,6 @@ def numbers_of(outcome: Statistics | Outcome) -> Found:
         max_abs=outcome.max_abs,
         rmse=outcome.rmse,
         used=outcome.used,
-        largest=max(map(abs, outcome.range)) if outcome.range else 0.0,
         budget_used=None if budget is None else budget.used,
         budget_violations=0 if budget is None else budget.violations,
         systematic=() if budget is None else tuple(systematic.used for systematic in budget.systematic),
@@ -57,7 +55,7 @@ def recorded_numbers(record: dict[str, Any]) -> Found:
         expected, found = (_frozen(record.get(name, ())) for name in ("expected", "found"))
         return Outcome(kind, record.get("side", ""), expected, found)
     statistics = record["statistics"]
-    budget, range_ = statistics["budget"], statistics["range"]
+    budget = statistics["budget"]
     return Numbers(
         elements=statistics["elements"],
         violations=statistics["violations"],
@@ -67,7 +65,6 @@ def recorded_numbers(record: dict[str, Any]) -> Found:
         max_abs=measured(statistics["max_abs"]),
         rmse=measured(statistics["rmse"]),
         used=measured(statistics["used"]),
-        largest=max(abs(measured(value)) for value in range_) if range_ else 0.0,
         budget_used=None if budget is None else measured(budget["used"]),
         budget_violations=0 if budget is None else budget["violations"],
         systematic=() if budget is None else tuple(measured(entry["used"]) for entry in budget["systematic"]),

@@ -1,6 +1,5 @@
 """Words from numbers: the verdict of every comparison, requirement, checkpoint and of the run."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from bundle_verifier.evidence import Evidence, Outcome
 from bundle_verifier.found import Numbers
 from bundle_verifier.records import COMPARISON_VERDICTS, VERDICTS
 from bundle_verifier.specs import Requirement, Spec
+from bundle_verifier.tasks import ISOLATED
 
 KEPT = 5
 EXIT_CODES = {"pass": 0, "conditional": 0, "fail": 1, "blocked": 4, "incomplete": 4, "error": 4}
@@ -56,7 +56,7 @@ def judge_comparison(evidence: Evidence, comparison: Comparison) -> None:
     if isinstance(found, Outcome):
         verdict, reason = _without_numbers(found)
     else:
-        verdict, reason = _from_numbers(comparison, found, evidence.half)
+        verdict, reason = _from_numbers(comparison, found)
     own_weights = evidence.materials["subject_weights"] is not None
     if own_weights and verdict == "fail" and comparison.task.required.activation.name.startswith("weights."):
         verdict = "pass"
@@ -70,67 +70,48 @@ def _without_numbers(outcome: Outcome) -> tuple[str, str | None]:
     return ("fail" if by_subject and outcome.mismatch else "error"), outcome.reason
 
 
-def _from_numbers(comparison: Comparison, found: Numbers, half: bool) -> tuple[str, str | None]:
+def _from_numbers(comparison: Comparison, found: Numbers) -> tuple[str, str | None]:
     activation, chained = comparison.task.required.activation, comparison.chained_allowed
+    isolated = comparison.task.mode == ISOLATED
     chained_fails = chained is not None and not found.rmse <= chained
     ladder = [
         (found.elements == 0, "incomplete", "empty"),
         (found.nan or (found.infinities > 0 and not (activation.masked and found.masked)), "fail", "non_finite"),
-        (half and found.budget_violations > 0, "fail", "budget"),
-        (half and chained_fails, "fail", "chained"),
-        (found.violations > 0, "fail", "ceiling" if activation.rule == "classic" else "exact"),
+        (found.violations > 0 and isolated, "fail", "exact"),
         (found.budget_violations > 0, "fail", "budget"),
         (not all(used <= 1.0 for used in found.systematic), "fail", "systematic"),
-        (chained_fails, "fail", "chained"),
+        (chained_fails or found.violations > 0, "fail", "chained"),
         (found.ties > 0, "pass", "tie"),
     ]
     return next(((verdict, reason) for holds, verdict, reason in ladder if holds), ("pass", None))
 
 
+UNUSABLE = ("shape", "dtype", "non_finite", "missing", "unreadable", "empty")
+
+
 def spread_taint(evidence: Evidence, assayed: Assayed) -> None:
-    """What follows from something wrong is downstream: its verdict says nothing of itself."""
-    plan, tainted, broken = evidence.plan, set[str](), set[str]()
+    """What follows from something wrong is downstream: its verdict says nothing of itself.
+
+    From an input that is not there, not of its shape or not finite nothing follows; what only a chain can judge follows
+    from all of the steps.
+    """
+    unusable = {c.task.required.tensor for c in assayed.comparisons if c.reason in UNUSABLE}
+    diverging = any(c.diverges and c.task.required.step is not None for c in assayed.comparisons)
     for comparison in assayed.comparisons:
-        required = comparison.task.required
-        if comparison.task.mode == "run":
-            comparison.tainted = any(name in tainted for name in plan.inputs(required, assayed.case))
-            if comparison.tainted or comparison.diverges:
-                tainted.add(required.tensor)
-        elif comparison.diverges:
-            broken.add(required.tensor)
-    if broken:
-        replays = {c.task.required.tensor: c for c in assayed.comparisons if c.task.mode == "replay"}
-        for comparison in replays.values():
-            if comparison.task.required.activation.composite:
-                comparison.tainted = bool(_parts(evidence, comparison, replays) & broken)
-
-
-def _parts(evidence: Evidence, whole: Comparison, replays: dict[str, Comparison]) -> set[str]:
-    """The replayed tensors that the composite computes on its way from its own inputs."""
-    plan, required = evidence.plan, whole.task.required
-    stops = set(plan.inputs(required, whole.case))
-    pending = [required.tensor.replace("whole/", "", 1)]
-    found: set[str] = set()
-    while pending:
-        name = pending.pop()
-        if name not in found and name not in stops and name in replays:
-            found.add(name)
-            pending += plan.inputs(replays[name].task.required, whole.case)
-    return found
+        if comparison.task.mode == ISOLATED:
+            inputs = evidence.plan.inputs(comparison.task.required, assayed.case)
+            comparison.tainted = any(name in unusable for name in inputs)
+        else:
+            comparison.tainted = diverging
 
 
 def required_comparisons(evidence: Evidence) -> dict[str, int]:
-    """By spec, over all cases and modes."""
+    """By spec, over all cases."""
     counts = dict.fromkeys((spec.id for spec in evidence.specs), 0)
-    references, peers = len(evidence.references), len(evidence.peers)
-    of_a_run = {"derived": 1, "tie": references, "exact": peers, "classic": peers + 1}
     for case in evidence.cases:
-        for required in evidence.plan.required(case, "run", "f32", evidence.counted_traits):
-            activation = required.activation
-            once = evidence.half and activation.kind == "float" and activation.rule in ("classic", "exact")
-            counts[required.spec] += 1 if once else of_a_run[activation.rule]
-        for required in evidence.plan.required(case, "replay", "f32", evidence.counted_traits):
-            counts[required.spec] += 1
+        for required in evidence.plan.required(case, "f32", evidence.counted_traits):
+            exact = required.activation.judgement == "exact"
+            counts[required.spec] += len(evidence.references) if exact else 1
     return counts
 
 
@@ -204,28 +185,17 @@ def run_verdict(evidence: Evidence, words: list[str]) -> tuple[str, int]:
 
 
 def first_divergence(assayed: list[Assayed], reported: set[str]) -> dict[str, Any] | None:
-    """In the first case that has one, the earliest by position in the run; in isolation before chained."""
+    """The first in the order of comparisons, of the first case that has one."""
     for case in assayed:
-        diverging = [c for c in case.comparisons if c.task.required.spec in reported and c.diverges]
-        if not diverging:
-            continue
-        order: dict[str, int] = {}
         for comparison in case.comparisons:
-            if comparison.task.mode == "run":
-                order.setdefault(comparison.task.required.tensor, len(order))
-        first = min(diverging, key=lambda c: _position(c, order))
-        required = first.task.required
-        return {
-            "checkpoint": required.spec,
-            "activation": required.plain,
-            "case": case.case.id,
-            "step": required.step,
-            "mode": first.task.mode,
-            "reason": first.reason,
-        }
+            required = comparison.task.required
+            if comparison.diverges and required.spec in reported:
+                return {
+                    "checkpoint": required.spec,
+                    "activation": required.plain,
+                    "case": case.case.id,
+                    "step": required.step,
+                    "mode": comparison.task.mode,
+                    "reason": comparison.reason,
+                }
     return None
-
-
-def _position(comparison: Comparison, order: dict[str, int]) -> tuple[float, bool]:
-    name = comparison.task.required.tensor.replace("whole/", "", 1)
-    return order.get(name, math.inf), comparison.task.mode == "run"

@@ -61,9 +61,9 @@ def _rows(evidence: Evidence) -> Iterator[tuple[str, str, str, int]]:
             if base is None or (law.subject_only and label != evidence.subject):
                 continue
             bound = _bound(law, label)
-            key = (law.id, bound == "ceiling")
+            key = (law.id, bound == "replicas")
             if key not in counts:
-                counts[key] = required_parts(evidence.plan, base, law.id, with_ties=bound != "ceiling")
+                counts[key] = required_parts(evidence.plan, base, law.id, with_chosen=bound != "replicas")
             if counts[key] > 0:
                 yield law.id, label, bound, counts[key]
 
@@ -71,7 +71,7 @@ def _rows(evidence: Evidence) -> Iterator[tuple[str, str, str, int]]:
 def _bound(law: Law, label: str) -> str:
     if law.same_arithmetic or label == "rust@f32":
         return "bits"
-    return "quorum" if label.endswith("@f64") else "ceiling"
+    return "quorum" if label.endswith("@f64") else "replicas"
 
 
 def base_case(plan: Plan) -> Case | None:
@@ -83,16 +83,16 @@ def base_case(plan: Plan) -> Case | None:
     return Case("law base", rows, False, (tokens,), GENERATED)
 
 
-def required_parts(plan: Plan, base: Case, law: str, with_ties: bool) -> int:
+def required_parts(plan: Plan, base: Case, law: str, with_chosen: bool) -> int:
     if law == PAST_THE_LIMIT:
         return 1
-    there = {(r.activation.name, r.layer, r.step) for r in plan.required(base, "run", "f32", NO_TRAITS)}
+    there = {(r.activation.name, r.layer, r.step) for r in plan.required(base, "f32", NO_TRAITS)}
     count = 0
     for pair in _pairs(plan, base, law):
-        for required in plan.required(pair.actual, "run", "f32", NO_TRAITS):
-            tie = required.activation.rule == "tie" and not with_ties
+        for required in plan.required(pair.actual, "f32", NO_TRAITS):
+            chosen = required.activation.chosen and not with_chosen
             key = (required.activation.name, required.layer, None if required.step is None else 0)
-            count += not tie and key in there and _looked_at(required, pair, base)
+            count += not chosen and key in there and _looked_at(required, pair, base)
     return count
 
 

@@ -1,4 +1,4 @@
-"""What must be there: from specs, architecture, case, traits, mode and precision alone, never from what was found."""
+"""What must be there: from specs, architecture, case, traits and precision alone, never from what was found."""
 
 import heapq
 import math
@@ -80,22 +80,22 @@ class Plan:
         self._before = self._ordered([n for n in nodes if n.activation.steps == "case" and not n.activation.inputs])
         self._within = self._ordered([n for n in nodes if n.activation.steps != "case"])
         self._after = self._ordered([n for n in nodes if n.activation.steps == "case" and n.activation.inputs])
-        self._kept: dict[tuple[str, str, str, Traits], list[Required]] = {}
+        self._kept: dict[tuple[str, str, Traits], list[Required]] = {}
 
-    def required(self, case: Case, mode: str, precision: str, traits: Traits) -> list[Required]:
-        key = (case.id, mode, precision, traits)
+    def required(self, case: Case, precision: str, traits: Traits) -> list[Required]:
+        key = (case.id, precision, traits)
         if key not in self._kept:
             if len(self._kept) == KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = list(self._all_required(case, mode, precision, traits))
+            self._kept[key] = list(self._all_required(case, precision, traits))
         return self._kept[key]
 
-    def _all_required(self, case: Case, mode: str, precision: str, traits: Traits) -> Iterator[Required]:
+    def _all_required(self, case: Case, precision: str, traits: Traits) -> Iterator[Required]:
         steps = case.steps
 
         def chosen(nodes: list[Node], index: int | None) -> Iterator[Required]:
             step = None if index is None else steps[index]
-            wanted = (node for node in nodes if _is_required(node.activation, case, mode, traits))
+            wanted = (node for node in nodes if _is_required(node.activation, case, traits))
             return (self._required(case, node, index, step, precision) for node in wanted)
 
         yield from chosen(self._before, None)
@@ -137,16 +137,16 @@ class Plan:
         return int(size)
 
     def confidence(self, cases: list[Case]) -> float:
-        """c: how many deviations the budget's slices may be away, for one false alarm in 1/p runs."""
+        """c: how far a sum of independent roundings may go, for one false alarm in 1/p runs."""
         elements = 1
         for case in cases:
-            for required in self.required(case, "replay", "f64", NO_TRAITS):
-                if required.activation.slices is not None:
+            for required in self.required(case, "f32", NO_TRAITS):
+                if required.activation.judgement == "budget":
                     elements += required.elements
         power = 1
         while power < elements:
             power *= 10
-        exact = math.sqrt(2.0 * math.log(2.0 * power / self.specs.false_alarm) / 3.0)
+        exact = math.sqrt(2.0 * math.log(2.0 * power / self.specs.judging.false_alarm) / 3.0)
         return math.ceil(exact * 1000.0) / 1000.0
 
     def _required(self, case: Case, node: Node, index: int | None, step: Step | None, precision: str) -> Required:
@@ -203,9 +203,7 @@ def _filled(form: str, layer: int | None, layers: int) -> str:
     return name if layer is None else name.replace("{l-1}", str(layer - 1)).replace("{l}", str(layer))
 
 
-def _is_required(activation: Activation, case: Case, mode: str, traits: Traits) -> bool:
-    if activation.composite if mode == "run" else not activation.replay:
-        return False
+def _is_required(activation: Activation, case: Case, traits: Traits) -> bool:
     conditions = {
         "always": True,
         "preallocated-cache": traits.preallocated_cache,

@@ -1,80 +1,67 @@
-"""Whether the references agree with each other at f64: who disagrees may not judge."""
+"""Whether the voices agree with each other at f64: who disagrees may not judge."""
 
 import math
 
-import numpy as np
-
-from bundle_verifier.assayed import Assayed, QuorumObservation
+from bundle_verifier.assayed import Assayed
 from bundle_verifier.checks import Finding
-from bundle_verifier.comparisons import ITSELF, PeerTask
-from bundle_verifier.evidence import Captures, Evidence, Outcome
-from bundle_verifier.found import Numbers, numbers_of
-from bundle_verifier.statistics import Rule, compare
-from bundle_verifier.tensor import Tensor
+from bundle_verifier.evidence import Evidence
+from bundle_verifier.found import Numbers
+from bundle_verifier.tasks import ORACLE
 
-ALLOWED = 2.0**16 * 2.0**-53  # of the largest value of a tensor
+GRAPH = "the family's specs, executed"
+LINEAGES = {"torch": "Hugging Face's code on PyTorch", "tinygrad": "GPT-2 in tinygrad's own operations"}
+OTHER = "a program of its own"
 
 
 class Quorum:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self.compared = self.required = 0
-        self.used = 0.0
+        self.used, self.apart = 0.0, 0.0  # by how much the share may be another in another order of summation
         self.worst: str | None = None
         self.disagreement: Finding | None = None
+        self.unknown = False  # what the model would have to tell
+        self.unclear: list[str] = []
+        self.may_be_worst: dict[str, float] = {}
 
     def add(self, assayed: Assayed) -> None:
         for observation in assayed.quorum:
             self.required += 1
             where = Finding(assayed.case.id, observation.task.required.tensor, "exact")
-            found = observation.found
+            if observation.measured is None:
+                self.unknown = True
+                continue
+            found, apart = observation.measured.found, observation.measured.used_apart
             if isinstance(found, Numbers):
                 self.compared += found.elements > 0
-                if found.of_floats and worse(found.used, self.used):
-                    self.used, self.worst = found.used, f"{where.case}: {where.tensor}"
+                if found.of_floats:
+                    self._add(found, apart, f"{where.case}: {where.tensor}")
             if observation.disagrees:
                 self.disagreement = self.disagreement or where
 
-    def verdict(self, assayed: list[Assayed]) -> str:
-        references = len(self._evidence.references)
-        if references == 0:
-            return "incomplete"
+    def _add(self, found: Numbers, apart: float, where: str) -> None:
+        if apart > 0.0 and abs(found.used - 1.0) <= apart:
+            self.unclear.append(where)
+        if worse(found.used, self.used):
+            self.used, self.worst = found.used, where
+        self.apart = max(self.apart, apart)
+        self.may_be_worst.setdefault(where, found.used + apart)
+
+    def verdict(self) -> str:
+        references = self._evidence.references
         if self.disagreement is not None:
             return "error"
-        if not _as_claimed(self._evidence, assayed):
+        if len(set(references)) != len(references):
             return "incomplete"
-        if references == 1:
+        if len(references) == 1:
             return "conditional"
         return "incomplete" if self.required == 0 or self.compared < self.required else "pass"
 
-
-def observe(evidence: Evidence, captures: Captures, task: PeerTask) -> QuorumObservation:
-    actual = captures.fetch(task.label, task.mode, task.required)
-    if isinstance(actual, Outcome):
-        return QuorumObservation(task, actual)
-    expected = captures.fetch(evidence.oracle, task.mode, task.required)
-    if isinstance(expected, Outcome):
-        return QuorumObservation(task, expected)
-    rule = Rule((_largest(expected) * ALLOWED, 0.0)) if expected.is_float else Rule(None)
-    return QuorumObservation(task, numbers_of(compare(actual, expected, rule)))
-
-
-def _largest(tensor: Tensor) -> float:
-    found = (np.abs(values[np.isfinite(values)]).max(initial=0.0) for _, values in tensor.chunks())
-    return float(max(found, default=0.0))
-
-
-def _as_claimed(evidence: Evidence, assayed: list[Assayed]) -> bool:
-    """Every reference judges in every case, nobody else does, and no two have one name."""
-    names = evidence.references
-    if len(set(names)) != len(names):
-        return False
-    known = {f"{name}@{precision}": name for name in names for precision in (evidence.peer_precision, "f64")}
-    for case in assayed:
-        labels = {c.task.reference for c in case.comparisons} - {ITSELF}
-        if not labels <= set(known) or {known[label] for label in labels} != set(names):
-            return False
-    return True
+    def voices(self) -> list[dict[str, str]]:
+        of_references = [
+            {"name": f"{name}@f64", "lineage": LINEAGES.get(name, OTHER)} for name in self._evidence.references
+        ]
+        return [*of_references, {"name": ORACLE, "lineage": GRAPH}]
 
 
 def worse(a: float, b: float) -> bool:

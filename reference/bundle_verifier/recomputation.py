@@ -5,37 +5,30 @@ from typing import Any
 
 from bundle_verifier import judge
 from bundle_verifier.agreement import SUMS, differences, near
-from bundle_verifier.assayed import Assayed, Comparison
+from bundle_verifier.assayed import Assayed, Comparison, Measurement, QuorumObservation
 from bundle_verifier.assays import RecordedAssay
 from bundle_verifier.case import Case
 from bundle_verifier.checked import RESULTS, Problems
 from bundle_verifier.checks import JUDGED_OTHERWISE, unexpected
-from bundle_verifier.comparisons import (
-    CaseComparer,
-    PeerObservation,
-    Task,
-    chained_allowed,
-    peer_tasks,
-    quorum_tasks,
-    tasks,
-    worst_peers,
-)
+from bundle_verifier.comparisons import CaseComparer, margins
 from bundle_verifier.determinism import check_determinism
 from bundle_verifier.evidence import Captures, Evidence, Outcome
 from bundle_verifier.examination import Examiner
 from bundle_verifier.faults import check_faults
 from bundle_verifier.found import numbers_of, recorded_numbers
-from bundle_verifier.half import HalfComparer
+from bundle_verifier.judged import Judged
 from bundle_verifier.laws import check_laws
+from bundle_verifier.nearness import departures, is_unclear
 from bundle_verifier.peers import Peers
 from bundle_verifier.problem import InvalidEvidenceError, Problem
-from bundle_verifier.quorum import Quorum, observe
+from bundle_verifier.quorum import Quorum
 from bundle_verifier.reported import Reported
 from bundle_verifier.specs import Spec
 from bundle_verifier.spelling import measured, spelled
-from bundle_verifier.statistics import Statistics
+from bundle_verifier.tasks import CHAINED, Task, measures, pairs, tasks
 
 Entry = dict[str, Any]
+FACTOR = 4.0  # between what two sets of eight correct implementations say of a chain
 
 
 class Recomputation:
@@ -47,6 +40,8 @@ class Recomputation:
         self._without_tensors: list[str] = []  # cases that may be, where only failing ones are kept
         self.problems = Problems()
         self.counted = 0
+        self.recorded = 0  # comparisons that only a model could tell, and none is at hand
+        self.unclear: list[str] = []
 
     def run(self) -> None:
         confidence = self._evidence.plan.confidence(self._evidence.cases)
@@ -55,9 +50,9 @@ class Recomputation:
             self._case(case, confidence)
             if self.problems:
                 return
-        quorum = self._quorum.verdict(self._assayed)
-        self._reported.check_quorum(self._quorum, quorum, self.problems)
-        words = self._reported.check(self._assayed, self._peers.in_order(), quorum, self.problems)
+        quorum = self._reported.check_quorum(self._quorum, self.problems)
+        self.unclear += [f"quorum {where}" for where in self._quorum.unclear]
+        words = self._reported.check(self._assayed, self._peers, quorum, self.problems)
         words += [
             quorum,
             check_determinism(self._evidence, self.problems, self._progress),
@@ -76,10 +71,13 @@ class Recomputation:
 
     def _case(self, case: Case, confidence: float) -> None:
         matched: list[tuple[Comparison, Entry]] = []
-        entries = {spec.id: self._reported.comparisons(spec.id, case.id) for spec in self._evidence.specs}
+        entries = self._entries(case)
         if case.id in self._evidence.digest_only:
             assayed = self._from_record(case, entries, matched)
         else:
+            if case.id in self._evidence.with_numbers:
+                # Its numbers are the record's twice; what tensors alone tell is held to them all the same.
+                self._from_record(case, self._entries(case), [])
             with Captures(self._evidence, case) as captures:
                 assayed = self._from_tensors(case, captures, confidence, entries, matched)
         for spec in self._reported.specs:
@@ -94,7 +92,12 @@ class Recomputation:
         for comparison, entry in matched:
             for name in ("verdict", "reason", "downstream"):
                 self.problems.same(f"{_where(entry)} {name}", getattr(comparison, name), entry[name])
+            if comparison.unclear and comparison.reason in (None, "budget", "systematic", "chained"):
+                self.unclear.append(_where(entry))
         self._add(assayed)
+
+    def _entries(self, case: Case) -> dict[str, Iterator[Entry]]:
+        return {spec.id: self._reported.comparisons(spec.id, case.id) for spec in self._evidence.specs}
 
     def _add(self, assayed: Assayed) -> None:
         self._peers.add(assayed)
@@ -103,7 +106,7 @@ class Recomputation:
         incident = any(entry["case"] in (None, assayed.case.id) for entry in self._evidence.results["incidents"])
         if not incident and _all_is_well(assayed):
             self._without_tensors.append(assayed.case.id)
-        assayed.peers, assayed.quorum = [], []
+        assayed.measurements, assayed.quorum = [], []
 
     def _from_record(
         self, case: Case, entries: dict[str, Iterator[Entry]], matched: list[tuple[Comparison, Entry]]
@@ -127,26 +130,82 @@ class Recomputation:
         matched: list[tuple[Comparison, Entry]],
     ) -> Assayed:
         evidence, assayed = self._evidence, Assayed(case)
-        comparer = (HalfComparer if evidence.half else CaseComparer)(evidence, case, captures, confidence)
-        assayed.peers = [
-            PeerObservation(task, numbers_of(comparer.observe(task))) for task in peer_tasks(evidence, case)
-        ]
-        worst = worst_peers(evidence, assayed.peers)
+        comparer = CaseComparer(evidence, case, captures, confidence)
         for task in tasks(evidence, case):
             entry = self._entry(task, case, entries)
-            claimed = _claimed(entry)
-            outcome, chained = comparer.outcome(task, worst, claimed)
-            comparison = Comparison(case, task, numbers_of(outcome), chained)
-            if not evidence.half:
-                comparison.chained_allowed = chained_allowed(evidence, task, comparison.found, worst)
+            comparison = self._compared(comparer, task, entry)
             if entry is not None:
-                self._match(comparison, outcome, entry, claimed)
                 matched.append((comparison, _words(entry)))
             assayed.comparisons.append(comparison)
-        assayed.quorum = [observe(evidence, captures, task) for task in quorum_tasks(evidence, case)]
+        assayed.measurements = [Measurement(task, comparer.measure(task)) for task in measures(evidence, case)]
+        assayed.quorum = [QuorumObservation(task, comparer.pair(task)) for task in pairs(evidence, case)]
         assayed.unexpected = unexpected(evidence, case, captures)
         self._examine(assayed, captures)
         return assayed
+
+    def _compared(self, comparer: CaseComparer, task: Task, entry: Entry | None) -> Comparison:
+        """The comparison, its numbers those of the record once they have been found to match."""
+        claimed = _claimed(entry)
+        allowed = self._allowed(comparer, task, entry, claimed)
+        found = comparer.outcome(task, claimed if allowed is not None else None)
+        case = comparer.case
+        if found is None:
+            self.recorded += 1
+            numbers = Outcome("missing", task.reference) if entry is None else recorded_numbers(entry["outcome"])
+            return Comparison(case, task, numbers, claimed)
+        statistics = found.statistics if isinstance(found, Judged) else found
+        own = allowed if claimed is None else claimed
+        chained = None if isinstance(found, Outcome) and found.side.startswith("subject") else own
+        comparison = Comparison(case, task, numbers_of(statistics), chained)
+        if isinstance(found, Judged):
+            comparison.apart, comparison.used_apart = margins(found)
+            comparison.unclear = is_unclear(found) or self._hangs_on_replicas(comparer, found, allowed, claimed)
+        if entry is not None:
+            wrong = (
+                departures(found, entry["outcome"])
+                if isinstance(found, Judged)
+                else differences(found, entry["outcome"])
+            )
+            for name, expected, said in wrong:
+                where = f"{RESULTS} {_where(entry)} {name}"
+                self.problems.append(Problem(where, f"{expected}, from the tensors", said))
+            if not wrong:
+                comparison.found = recorded_numbers(entry["outcome"])
+                comparison.apart = comparison.used_apart = 0.0
+        return comparison
+
+    def _allowed(self, comparer: CaseComparer, task: Task, entry: Entry | None, claimed: float | None) -> float | None:
+        """What this verifier's own replicas allow; what is claimed must be about that."""
+        if task.mode != CHAINED or self._evidence.model is None:
+            if claimed is not None and task.mode != CHAINED and entry is not None:
+                self.problems.append(Problem(f"{RESULTS} {_where(entry)} chained_allowed", "null", spelled(claimed)))
+            return None
+        there = not isinstance(comparer.captures.fetch("subject", task.required), Outcome)
+        own = comparer.replicas.allowed if there and comparer.replicas is not None else None
+        if entry is None:
+            return own
+        if own is None or claimed is None:
+            possible = own is None and claimed is None
+        else:
+            possible = near(own, claimed, SUMS) or own / FACTOR <= claimed <= own * FACTOR
+        if not possible:
+            expected = "null" if own is None else f"{own / FACTOR!r} to {own * FACTOR!r}, by own replicas"
+            where = f"{RESULTS} {_where(entry)} chained_allowed"
+            self.problems.append(Problem(where, expected, "null" if claimed is None else spelled(claimed)))
+        return own
+
+    def _hangs_on_replicas(
+        self, comparer: CaseComparer, found: Judged, own: float | None, claimed: float | None
+    ) -> bool:
+        """Whether the word would be another one by this verifier's own replicas, or in another order of summation."""
+        if own is None:
+            return False
+        intervals, words = found.intervals(), set()
+        for allowed in (own, own if claimed is None else claimed):
+            farthest = comparer.farthest(allowed, found.actual.size)
+            for rmse, most in zip(intervals.rmse, intervals.max_abs, strict=True):
+                words.add(rmse <= allowed and most <= farthest)
+        return len(words) > 1
 
     def _examine(self, assayed: Assayed, captures: Captures) -> None:
         """Of the checkpoints that are reported; of all where it depends on them whether tensors are kept."""
@@ -172,22 +231,6 @@ class Recomputation:
         if expected != found:
             raise InvalidEvidenceError(where, f"the comparison {expected}", f"{found}")
         return entry
-
-    def _match(
-        self, comparison: Comparison, outcome: Statistics | Outcome, entry: Entry, claimed: float | None
-    ) -> None:
-        found = differences(outcome, entry["outcome"])
-        own = comparison.chained_allowed
-        if own is None or claimed is None or not near(own, claimed, SUMS):
-            if own is not claimed:
-                found.append(("chained_allowed", "null" if own is None else spelled(own), f"{claimed}"))
-        else:
-            comparison.chained_allowed = claimed
-        for name, expected, said in found:
-            where = f"{RESULTS} {_where(entry)} {name}"
-            self.problems.append(Problem(where, f"{expected}, from the tensors", said))
-        if not found:
-            comparison.found = recorded_numbers(entry["outcome"])
 
 
 def _claimed(entry: Entry | None) -> float | None:

@@ -3,10 +3,12 @@
 from bundle_verifier.schema import (
     Always,
     Array,
+    Ascending,
     Boolean,
     Constant,
     Either,
     Integer,
+    Known,
     Map,
     Maybe,
     Measured,
@@ -24,10 +26,10 @@ COMPARISON_VERDICTS = ["pass", "incomplete", "error", "missing", "fail"]
 VERDICT = Word(*VERDICTS)
 COMPARISON_VERDICT = Word(*COMPARISON_VERDICTS)
 REASON = Word(
-    *["shape", "dtype", "non_finite", "empty", "ceiling", "budget", "systematic", "chained", "exact"],
+    *["shape", "dtype", "non_finite", "empty", "budget", "systematic", "chained", "exact"],
     *["invariant", "determinism", "missing", "unexpected", "unreadable", "tie", "incident"],
 )
-MODE = Word("run", "replay")
+MODE = Word("isolated", "chained")
 DTYPE = Word("F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL")
 
 IDENTITY = Record(name=TEXT, version=TEXT, precision=Word("f32", "f64", "f16", "bf16"), device=TEXT)
@@ -96,7 +98,13 @@ CHECKPOINT = Record(
     not_applicable=Array(Record(what=TEXT, reason=TEXT)),
 )
 QUORUM = Record(
-    verdict=VERDICT, compared=COUNT, required=COUNT, used=MEASURE, worst=Maybe(TEXT), disagreement=Maybe(FINDING)
+    voices=Array(Record(name=TEXT, lineage=TEXT)),
+    verdict=VERDICT,
+    compared=COUNT,
+    required=COUNT,
+    used=MEASURE,
+    worst=Maybe(TEXT),
+    disagreement=Maybe(FINDING),
 )
 DIVERGENCE = Record(checkpoint=TEXT, activation=TEXT, case=TEXT, step=Maybe(COUNT), mode=MODE, reason=REASON)
 KILLER = Record(by=TEXT, reason=REASON, tensor=Maybe(TEXT), mode=Maybe(MODE), margin=Maybe(MEASURE), message=TEXT)
@@ -127,7 +135,19 @@ FAULTS = Record(
     faults=Array(FAULT, stream=True),
 )
 PEER = Record(
-    checkpoint=TEXT, implementation=TEXT, run_max_abs=MEASURE, replay_max_abs=MEASURE, budget_used=Maybe(MEASURE)
+    checkpoint=TEXT,
+    implementation=TEXT,
+    chained_max_abs=MEASURE,
+    isolated_max_abs=MEASURE,
+    budget_used=Maybe(MEASURE),
+    ceiling_used=Maybe(MEASURE),
+)
+GROWTH = Record(
+    case=TEXT,
+    step=Maybe(COUNT),
+    name=TEXT,
+    layer=Maybe(COUNT),
+    errors=Array(Record(implementation=TEXT, rmse=MEASURE, max_abs=MEASURE)),
 )
 REPEATED = Record(
     implementation=TEXT,
@@ -141,7 +161,7 @@ PLACE = Record(case=TEXT, tensor=TEXT, position=Maybe(COUNT), message=TEXT)
 LAW_NUMBERS = Record(
     law=TEXT,
     implementation=TEXT,
-    bound=Word("bits", "ceiling", "quorum"),
+    bound=Word("bits", "replicas", "quorum"),
     compared=COUNT,
     required=COUNT,
     violations=COUNT,
@@ -159,7 +179,7 @@ INCIDENT = Record(
     message=TEXT,
 )
 RESULTS = Record(
-    schema=Word("trialplate/results/1"),
+    schema=Word("trialplate/results/2.0"),
     model=TEXT,
     architecture=Record(family=Text("[a-z0-9-]+"), layers=COUNT, sizes=Map(COUNT), constants=Map(Constant())),
     subject=IDENTITY,
@@ -170,6 +190,7 @@ RESULTS = Record(
     first_divergence=Maybe(DIVERGENCE),
     faults=FAULTS,
     peers=Array(PEER),
+    growth=Array(GROWTH, stream=True),
     determinism=Record(verdict=VERDICT, finding=Maybe(FINDING), implementations=Array(REPEATED)),
     laws=Record(verdict=VERDICT, findings=Array(FINDING), numbers=Array(LAW_NUMBERS)),
     incidents=Array(INCIDENT),
@@ -181,20 +202,25 @@ RESULTS = Record(
     exit_code=COUNT,
 )
 
-FILES = Array(Record(name=TEXT, bytes=COUNT, sha256=DIGEST))
+FILE = Record(name=TEXT, bytes=COUNT, sha256=DIGEST)
+FILES = Array(FILE)
 MATERIALS = Record(
-    schema=Word("trialplate/materials/1"),
+    schema=Word("trialplate/materials/2.0"),
     git=Maybe(Record(commit=TEXT, tree=TEXT, dirty=FLAG)),
+    diff=Known(Record(bytes=COUNT, sha256=DIGEST, in_bundle=FLAG)),
     cargo_lock=DIGEST,
     python_lock=DIGEST,
     reference_source=DIGEST,
     specs=DIGEST,
     weights=FILES,
     tokenizer=FILES,
+    weights_in_bundle=FLAG,
     subject_weights=Maybe(FILES),
-    toolchain=TEXT,
-    cpu=TEXT,
-    os=TEXT,
+    subject_executable=Known(FILE),
+    subject_build=Known(Record(profile=TEXT, rustc=TEXT, target=TEXT, opt_level=TEXT, target_features=Ascending(TEXT))),
+    toolchain=Known(TEXT),
+    cpu=Record(model=Known(TEXT), features=Known(Ascending(TEXT))),
+    os=Known(TEXT),
     threads=COUNT,
 )
 
@@ -209,14 +235,14 @@ CASE = Record(
 )
 
 CAPTURES = Record(
-    schema=Word("trialplate/captures/1"),
+    schema=Word("trialplate/captures/2.0"),
     captures=Array(Record(path=TEXT, bytes=COUNT, sha256=DIGEST, stored=FLAG)),
 )
 
 TENSOR_NAME = Record(step=Maybe(COUNT), activation=TEXT)
 REQUIRED = Record(spec=COUNT, activation=COUNT, name=TENSOR_NAME, layer=Maybe(COUNT), shape=Array(COUNT), dtype=DTYPE)
 ASSAY = Record(
-    schema=Word("trialplate/assay/1"),
+    schema=Word("trialplate/assay/2.0"),
     assay=Record(
         case=TEXT,
         observations=Array(
@@ -240,7 +266,7 @@ ASSAY = Record(
             stream=True,
         ),
         unexpected=Array(TENSOR_NAME),
-        quorum=Array(Record(name=TENSOR_NAME, mode=MODE, between=TEXT, outcome=OUTCOME), stream=True),
-        peers=Array(Record(implementation=TEXT, required=REQUIRED, mode=MODE, outcome=OUTCOME), stream=True),
+        quorum=Array(Record(name=TENSOR_NAME, between=TEXT, outcome=OUTCOME), stream=True),
+        measured=Array(Record(implementation=TEXT, required=REQUIRED, mode=MODE, outcome=OUTCOME), stream=True),
     ),
 )

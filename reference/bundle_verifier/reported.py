@@ -1,17 +1,20 @@
 """The checkpoints of the record, and whether each word and count of theirs is the one that follows."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from bundle_verifier import judge
+from bundle_verifier.agreement import SUMS, near, same
 from bundle_verifier.assayed import Assayed
-from bundle_verifier.checked import RESULTS, Problems
+from bundle_verifier.checked import RESULTS, Problems, recorded_finding
 from bundle_verifier.evidence import Evidence
 from bundle_verifier.judge import JudgedCheckpoint
-from bundle_verifier.peers import Peer, reservations
+from bundle_verifier.peers import Figure, Peer, Peers, Row, reservations
 from bundle_verifier.problem import InvalidEvidenceError
 from bundle_verifier.quorum import Quorum
 from bundle_verifier.specs import Spec
+from bundle_verifier.spelling import measured
 
 
 class Reported:
@@ -30,7 +33,7 @@ class Reported:
         start, stop = self._spans.get((spec, case), (0, 0))
         return (self._records[spec]["comparisons"][index] for index in range(start, stop))
 
-    def check(self, assayed: list[Assayed], peers: list[Peer], quorum: str, problems: Problems) -> list[str]:
+    def check(self, assayed: list[Assayed], peers: Peers, quorum: str, problems: Problems) -> list[str]:
         """The verdicts of the checkpoints."""
         required = judge.required_comparisons(self._evidence)
         checkpoints = [self._judged(spec, assayed, required[spec.id], quorum) for spec in self.specs]
@@ -38,19 +41,41 @@ class Reported:
             _check_checkpoint(judged, record, problems)
         divergence = judge.first_divergence(assayed, self._ids)
         problems.same("first_divergence", divergence, self._results["first_divergence"])
-        self._check_peers(peers, problems)
+        if not peers.unknown:
+            self._check_peers(peers.in_order(), problems)
+            self._check_growth(peers.rows, problems)
         if not problems:
-            expected = reservations(self._evidence, checkpoints, peers)
+            expected = reservations(self._evidence, checkpoints)
             problems.same("reservations", expected, self._results["reservations"])
         return [judged.verdict for judged in checkpoints]
 
-    def check_quorum(self, quorum: Quorum, verdict: str, problems: Problems) -> None:
+    def check_quorum(self, quorum: Quorum, problems: Problems) -> str:
+        """The verdict. What only the model could tell is the record's word where none is at hand."""
         record = self._results["quorum"]
-        for name in ("compared", "required", "worst"):
-            problems.same(f"quorum.{name}", getattr(quorum, name), record[name])
-        problems.same_float("quorum.used", quorum.used, record["used"])
+        problems.same("quorum.voices", quorum.voices(), record["voices"])
+        problems.same("quorum.required", quorum.required, record["required"])
+        if quorum.unknown:
+            quorum.compared = record["compared"]
+            quorum.disagreement = quorum.disagreement or (
+                record["disagreement"] and recorded_finding(record["disagreement"])
+            )
+        else:
+            problems.same("quorum.compared", quorum.compared, record["compared"])
+            self._check_share(quorum, record, problems)
         problems.same_finding("quorum.disagreement", quorum.disagreement, record["disagreement"])
+        verdict = quorum.verdict()
         problems.same("quorum.verdict", verdict, record["verdict"])
+        return verdict
+
+    def _check_share(self, quorum: Quorum, record: dict[str, Any], problems: Problems) -> None:
+        """The largest share, and where it is: a place that takes as much, but for what another order makes of it."""
+        share = measured(record["used"])
+        if _apart(quorum.used, share) > quorum.apart and not same(quorum.used, share):
+            problems.same_float("quorum.used", quorum.used, record["used"])
+        there = record["worst"]
+        least = -1.0 if there is None else quorum.may_be_worst.get(there, -1.0)
+        if (share == 0.0) != (there is None) or (there is not None and there != quorum.worst and not least >= share):
+            problems.same("quorum.worst", quorum.worst, there)
 
     def _judged(self, spec: Spec, assayed: list[Assayed], required: int, quorum: str) -> JudgedCheckpoint:
         comparisons = [c for case in assayed for c in case.comparisons if c.task.required.spec == spec.id]
@@ -94,9 +119,37 @@ class Reported:
         if not problems.same("peers", own, [(entry["checkpoint"], entry["implementation"]) for entry in records]):
             return
         for peer, record in zip(peers, records, strict=True):
-            for name in ("run_max_abs", "replay_max_abs", "budget_used"):
-                where = f"peers {peer.checkpoint} {peer.implementation} {name}"
-                problems.same_float(where, getattr(peer, name), record[name])
+            for name, figure in peer.figures().items():
+                _check_figure(f"peers {peer.checkpoint} {peer.implementation} {name}", figure, record[name], problems)
+
+    def _check_growth(self, rows: list[Row], problems: Problems) -> None:
+        records = self._results["growth"]
+        if not problems.same("growth: how many rows", len(rows), len(records)):
+            return
+        for row, record in zip(rows, records, strict=True):
+            required = row.required
+            place = (row.case, required.step, required.plain, required.layer, [label for label, *_ in row.errors])
+            labels = [error["implementation"] for error in record["errors"]]
+            said = (record["case"], record["step"], record["name"], record["layer"], labels)
+            if not problems.same("growth", place, said):
+                return
+            for (label, rmse, most), error in zip(row.errors, record["errors"], strict=True):
+                where = f"growth {row.case} {required.tensor} {label}"
+                _check_figure(f"{where} rmse", rmse, error["rmse"], problems)
+                _check_figure(f"{where} max_abs", most, error["max_abs"], problems)
+
+
+def _check_figure(where: str, figure: Figure, text: str | None, problems: Problems) -> None:
+    if figure.value is None or text is None:
+        problems.same_float(where, figure.value, text)
+        return
+    recorded = measured(text)
+    if not near(figure.value, recorded, SUMS) and not _apart(figure.value, recorded) <= figure.apart:
+        problems.same_float(where, figure.value, text)
+
+
+def _apart(a: float, b: float) -> float:
+    return abs(a - b) if math.isfinite(a) and math.isfinite(b) else math.inf
 
 
 def _check_checkpoint(judged: JudgedCheckpoint, record: dict[str, Any], problems: Problems) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 from bundle_verifier.evidence import Evidence
 from bundle_verifier.problem import Problem
-from bundle_verifier.specs import Specs, parse_specs
+from bundle_verifier.specs import FAMILY, JUDGING, OPERATIONS, Specs, parse_specs
 
 MATERIALS = "data/materials.json"
 COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 LOCKS = {"cargo_lock": "Cargo.lock", "python_lock": "reference/requirements.lock"}
-SPECS, CASES = Path("crates/checkpoint-spec/specs"), Path("crates/checkpoint-spec/cases")
+SPECS, CASES = Path("crates/graph/families"), Path("crates/checkpoint-spec/cases")
 PATIENCE = 60.0  # seconds for one question
 
 
@@ -30,10 +30,13 @@ class Repository:
         """As they were in a commit that the work tree comes from: nobody else's commit brings a law."""
         if not COMMIT.fullmatch(commit) or self._git("merge-base", "--is-ancestor", commit, "HEAD") is None:
             return None
-        listed = self._git("ls-tree", "-z", "--name-only", commit, f"{SPECS}/{family}/")
-        paths = [path for path in (listed or b"").decode().split("\0") if path.endswith(".toml")]
-        files = {path.rpartition("/")[2]: self._git("show", f"{commit}:{path}") for path in sorted(paths)}
-        if not files or None in files.values():
+        places = {f"{SPECS}/{family}/": "", f"{SPECS}/{OPERATIONS}": OPERATIONS, f"{SPECS}/{JUDGING}": ""}
+        files: dict[str, bytes | None] = {}
+        for place, folder in places.items():
+            listed = self._git("ls-tree", "-z", "--name-only", commit, place)
+            paths = [path for path in (listed or b"").decode().split("\0") if path.endswith(".toml")]
+            files |= {f"{folder}{path.rpartition('/')[2]}": self._git("show", f"{commit}:{path}") for path in paths}
+        if not {FAMILY, JUDGING} <= set(files) or None in files.values():
             return None
         return parse_specs({name: data for name, data in files.items() if data is not None})
 

@@ -143,6 +143,15 @@ class Array:
         return dump(value) if self.plain else f"[{','.join(map(self.kind.write, value))}]"
 
 
+class Ascending(Array):
+    """A list in ascending order of bytes, nothing twice."""
+
+    def check(self, value: Any) -> None:
+        super().check(value)
+        if value != sorted(set(value), key=str.encode):
+            raise MismatchError("an array in ascending order, nothing twice", value)
+
+
 class Map:
     def __init__(self, kind: Kind) -> None:
         self._kind, self.plain = kind, kind.plain
@@ -206,6 +215,18 @@ class Either(Plain):
 
     def check(self, value: Any) -> None:
         (self._having if type(value) is dict and self._key in value else self._lacking).check(value)
+
+
+class Known(Record):
+    """A value, or the reason why it is not known."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(value=Maybe(kind), reason=Maybe(Text("(?s).+")))
+
+    def check(self, value: Any) -> None:
+        super().check(value)
+        if (value["value"] is None) == (value["reason"] is None):
+            raise MismatchError("either a value or the reason why there is none", value)
 
 
 def streams(kind: Kind) -> bool:

@@ -43,15 +43,13 @@ class Statistics:
     buckets: list[int] = field(default_factory=list)
     worst: list[Element] = field(default_factory=list)
     ties: int = 0
+    tie_bounds: tuple[int, int] | None = None  # the least and the most that there may be
     budget: Budget | None = None
-    violating: list[int] = field(default_factory=list, repr=False, compare=False)
 
 
-def compare(
-    actual: Tensor, expected: Tensor, rule: Rule, against_oracle: bool = False, keep_violating: bool = False
-) -> Statistics:
-    """`against_oracle`: F32 beside F64, ULP counted in F32. `keep_violating`: where the violations are, of tokens."""
-    tally = _Tally(actual, rule, against_oracle, keep_violating)
+def compare(actual: Tensor, expected: Tensor, rule: Rule, against_oracle: bool = False) -> Statistics:
+    """`against_oracle`: F32 beside F64, ULP counted in F32."""
+    tally = _Tally(actual, rule, against_oracle)
     with np.errstate(all="ignore"):
         for start, stop in spans(actual.size):
             tally.add(start, actual.part(start, stop), expected.part(start, stop))
@@ -92,8 +90,8 @@ Candidate = tuple[int, float, int, float, float, float, float]
 
 
 class _Tally:
-    def __init__(self, actual: Tensor, rule: Rule, against_oracle: bool, keep_violating: bool) -> None:
-        self._rule, self._against_oracle, self._keep_violating = rule, against_oracle, keep_violating
+    def __init__(self, actual: Tensor, rule: Rule, against_oracle: bool) -> None:
+        self._rule, self._against_oracle = rule, against_oracle
         self._found = Statistics(actual.shape, actual.is_float, actual.size)
         self._found.non_finite = dict.fromkeys(NON_FINITE, 0)
         self._found.max_ulp = 0 if actual.is_float else None
@@ -106,8 +104,6 @@ class _Tally:
         found, pairs = self._found, _pairs(actual, expected, self._rule)
         violation, finite = ~pairs.satisfied, pairs.finite
         found.violations += int(violation.sum())
-        if self._keep_violating:
-            found.violating += [start + int(i) for i in np.flatnonzero(violation)]
         for name, count in _non_finite(pairs.actual, pairs.expected, finite).items():
             found.non_finite[name] += count
         error = pairs.error if finite.all() else pairs.error[finite]
@@ -218,10 +214,10 @@ def _max_ulp(actual: Values, expected: Values, finite: Mask, against_oracle: boo
     a, e = actual, expected.astype(np.float32)
     if against_oracle:
         finite = finite & np.isfinite(e)
-    return int(np.abs(_keys(a[finite]) - _keys(e[finite])).max(initial=0))
+    return int(np.abs(ulp_keys(a[finite]) - ulp_keys(e[finite])).max(initial=0))
 
 
-def _keys(values: NDArray[np.float32]) -> NDArray[np.int64]:
+def ulp_keys(values: NDArray[np.float32]) -> NDArray[np.int64]:
     bits = values.view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(2**31) - bits, bits)
 

@@ -126,7 +126,9 @@ class _Source:
         return points
 
 
-def fit(actual: Tensor, oracle: Tensor, magnitude: Tensor, slice_: Slice, shared_rows: bool, c: float) -> Fits:
+def fit(
+    actual: Tensor, oracle: Tensor, magnitude: Tensor, slice_: Slice, shared_rows: bool, c: float, allowance: float
+) -> Fits:
     by_rows = shared_rows and slice_.whole_rows(actual.shape)
     source = _Source(actual, oracle, magnitude, slice_, by_rows)
     line = _line(source)
@@ -137,7 +139,7 @@ def fit(actual: Tensor, oracle: Tensor, magnitude: Tensor, slice_: Slice, shared
         _add_variance(line, points, vs, vo)
         if by_rows:
             _add_shared(line, points, shared, source.slice_.indices(np.arange(start, stop, source.width)))
-    return _fits(line, slice_, vs, vo, shared, c)
+    return _fits(line, slice_, vs, vo, shared, c, allowance)
 
 
 @dataclass
@@ -214,14 +216,14 @@ def _add_shared(line: _Line, p: _Points, shared: Floats, index_of_row: Indices) 
         np.add.at(total, index, values[there])
 
 
-def _fits(line: _Line, slice_: Slice, vs: Floats, vo: Floats, shared: Floats, c: float) -> Fits:
+def _fits(line: _Line, slice_: Slice, vs: Floats, vo: Floats, shared: Floats, c: float, allowance: float) -> Fits:
     z = ROOT_THREE * c
     t = np.sqrt(line.freedom * np.expm1(z * z / line.freedom))
     rows_scale = (np.sqrt(shared[0]) + np.sqrt(shared[1])) * line.inverse
     rows_offset = np.sqrt(shared[2]) * line.iw + np.abs(line.center) * rows_scale
-    scale_allowed = 2.0 * U + np.fmin(t * np.sqrt(vs), c * U * np.sqrt(line.inverse)) + U * rows_scale
+    scale_allowed = allowance * U + np.fmin(t * np.sqrt(vs), c * U * np.sqrt(line.inverse)) + U * rows_scale
     spread = np.sqrt(line.iw + line.center * line.center * line.inverse)
-    offset_allowed = 2.0 * U * line.typical + np.fmin(t * np.sqrt(vo), c * U * spread) + U * rows_offset
+    offset_allowed = allowance * U * line.typical + np.fmin(t * np.sqrt(vo), c * U * spread) + U * rows_offset
     offset = line.mean - line.scale * line.center
     by_scale, by_offset = np.abs(line.scale) / scale_allowed, np.abs(offset) / offset_allowed
     used = np.where(by_scale > by_offset, by_scale, by_offset)

@@ -45,6 +45,18 @@ class Tensor:
     def part(self, start: int, stop: int) -> Values:
         return np.frombuffer(self.bytes(start, stop), dtype=NUMPY[self.dtype])
 
+    def numbers(self, start: int, stop: int) -> Values:
+        """The same as `part`, with half precision as f32, which holds it exactly."""
+        part = self.part(start, stop)
+        if self.dtype == "BF16":  # the upper half of an f32
+            return (part.astype(np.uint32) << 16).view(np.float32)
+        return part.astype(np.float32) if self.dtype == "F16" else part
+
+    def array(self) -> Values:
+        """All of it in its shape, half precision as f32."""
+        whole = np.concatenate([self.numbers(start, stop) for start, stop in spans(self.size)] or [self.numbers(0, 0)])
+        return whole.reshape(self.shape)
+
     def chunks(self) -> Iterator[tuple[int, Values]]:
         for start, stop in spans(self.size):
             yield start, self.part(start, stop)

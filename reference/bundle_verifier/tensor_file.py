@@ -1,4 +1,4 @@
-"""Capture files: safetensors, read strictly; nothing is allocated on a header's word."""
+"""Files of tensors: safetensors, read strictly; nothing is allocated on a header's word."""
 
 import json
 import re
@@ -28,8 +28,10 @@ class Entry:
     end: int
 
 
-class TensorFile:
-    """One capture: entries by name, the label of who produced it, and what was not contiguous where it was observed."""
+class SafetensorsFile:
+    """Entries by name, whose data fill the file without gaps: in the order of the header where `ordered`."""
+
+    ordered = True
 
     def __init__(self, bag: Bag, path: str) -> None:
         self.path = path
@@ -38,12 +40,13 @@ class TensorFile:
             self.entries: dict[str, Entry] = {}
             self._metadata: Any = None
             self._read_header(self._header())
-            self.label, self.not_contiguous = self._identity()
-            for entry in self.entries.values():
-                self._check_booleans(entry)
+            self._check()
         except BaseException:
             self.close()
             raise
+
+    def _check(self) -> None:
+        """What a kind of file asks for beyond a sound header."""
 
     def close(self) -> None:
         self._file.close()
@@ -67,7 +70,7 @@ class TensorFile:
         return data
 
     def _read_header(self, data: bytes) -> None:
-        pull, position, names = Pull(self.path, data, DECODER), 0, set[str]()
+        pull, names = Pull(self.path, data, DECODER), set[str]()
         pull.need(b"{")
         pull.skip_blanks()
         while not pull.take(b"}"):
@@ -81,12 +84,18 @@ class TensorFile:
             if name == "__metadata__":
                 self._metadata = value
                 continue
-            entry = self._entry(name, value)
-            if entry.start != position:
-                raise InvalidEvidenceError(f"{self.path} {name}", f"data from {position}", f"from {entry.start}")
-            self.entries[name], position = entry, entry.end
+            self.entries[name] = self._entry(name, value)
         if not pull.ended():
             raise InvalidEvidenceError(self.path, "nothing but blanks after the header", "more")
+        self._check_places()
+
+    def _check_places(self) -> None:
+        position = 0
+        entries = self.entries if self.ordered else dict(sorted(self.entries.items(), key=lambda pair: pair[1].start))
+        for name, entry in entries.items():
+            if entry.start != position:
+                raise InvalidEvidenceError(f"{self.path} {name}", f"data from {position}", f"from {entry.start}")
+            position = entry.end
         if position != self._file.size - self._data:
             raise InvalidEvidenceError(self.path, f"{self._file.size - self._data} bytes of data listed", f"{position}")
 
@@ -118,6 +127,15 @@ class TensorFile:
         if offsets[1] - offsets[0] != elements * WIDTHS[dtype]:
             raise InvalidEvidenceError(where, f"{elements * WIDTHS[dtype]} bytes for {dtype} {shape}", repr(offsets))
         return Entry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+class TensorFile(SafetensorsFile):
+    """One capture: the label of who produced it, and what was not contiguous where it was observed."""
+
+    def _check(self) -> None:
+        self.label, self.not_contiguous = self._identity()
+        for entry in self.entries.values():
+            self._check_booleans(entry)
 
     def _identity(self) -> tuple[str, frozenset[str]]:
         where, metadata = f"{self.path} __metadata__", self._metadata

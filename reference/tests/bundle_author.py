@@ -1,180 +1,40 @@
-"""Tiny proof bundles for the tests of the verifier: a law of two checkpoints, two references, captures made by hand."""
+"""Tiny proof bundles for the tests of the verifier: a law of two checkpoints, a tiny model of it, two references."""
 
 import hashlib
 import json
 import shutil
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import record_author
+from tiny_law import CASE, EPSILON, LAYERS, SIZES, Captured, case, config, run, weights, write_specs
 
 from bundle_verifier.bag import Bag
-from bundle_verifier.case import Case
 from bundle_verifier.evidence import Evidence
+from bundle_verifier.model import load_model
 from bundle_verifier.plan import Plan
 from bundle_verifier.specs import read_specs
 
-Captured = dict[str, np.ndarray[Any, Any]]
-Shipment = dict[tuple[str, str], Captured]  # by folder and mode
+__all__ = ["captures", "list_captures", "model_files", "record", "seal", "write_bundle", "write_specs"]
 
-START = """
-id = "00"
-name = "start"
-title = "Tokens and their embedding"
-[false_alarm]
-probability = 1e-9
-[[activation]]
-name = "token_ids"
-shape = ["B", "S"]
-kind = "token"
-steps = "every"
-rule = { kind = "derived", from = "scheduled-tokens" }
-[[activation]]
-name = "embd"
-shape = ["B", "S", "D"]
-kind = "float"
-steps = "every"
-inputs = ["token_ids"]
-rule = { kind = "exact" }
-budget = { slices = ["tensor", "last"] }
-replay = true
-range = [-100.0, 100.0]
-[[requirement]]
-id = "00.1"
-text = "Tokens and embedding agree."
-check = "agreement"
-of = ["token_ids", "embd"]
-[[requirement]]
-id = "00.2"
-text = "No NaN and no infinity."
-check = "finite"
-of = ["embd"]
-[[requirement]]
-id = "00.3"
-text = "Nothing else is there."
-check = "nothing-unexpected"
-of = []
-"""
+Shipment = dict[str, Captured]  # by folder
 
-END = """
-id = "01"
-name = "end"
-title = "The stream and the next token"
-[[activation]]
-name = "h.{l}.out"
-shape = ["B", "S", "D"]
-kind = "float"
-steps = "every"
-inputs = ["embd | h.{l-1}.out"]
-rule = { kind = "classic", atol = 1e-4, rtol = 1e-5 }
-budget = { slices = ["tensor", "S"], shared_rows = true }
-replay = true
-range = [-1.0, 1.0]
-[[activation]]
-name = "logits.last"
-shape = ["B", "V"]
-kind = "float"
-steps = "every"
-inputs = ["h.{L-1}.out"]
-rule = { kind = "classic", atol = 1e-4, rtol = 1e-5, chained = { atol = 1e-3, rtol = 1e-5 } }
-[[activation]]
-name = "token"
-shape = ["B"]
-kind = "token"
-steps = "every"
-inputs = ["logits.last"]
-rule = { kind = "tie" }
-replay = true
-[[requirement]]
-id = "01.1"
-text = "All of it agrees."
-check = "agreement"
-of = ["h.{l}.out", "logits.last", "token"]
-[[requirement]]
-id = "01.2"
-text = "Plausible size."
-check = "plausible-range"
-of = ["h.{l}.out"]
-[[requirement]]
-id = "01.3"
-text = "The token is the argmax."
-check = "argmax-of-own-logits"
-of = ["token"]
-[[fault]]
-id = "token-off-by-one"
-what = "the token after the chosen one"
-reason = ["exact"]
-fast = true
-[[fault]]
-id = "rows-mixed"
-what = "rows read each other"
-reason = ["ceiling", "budget"]
-needs = ["batch", "heads"]
-fast = true
-[[fault]]
-id = "same-positions"
-what = "every row takes the positions of the first"
-reason = ["ceiling"]
-equivalent = "all rows are equally long"
-[[law]]
-id = "prefill-splits"
-arithmetic = "other-shapes"
-[[law]]
-id = "causality"
-arithmetic = "same"
-[[law]]
-id = "growth-to-the-limit"
-arithmetic = "other-shapes"
-subject_only = true
-[[law]]
-id = "past-the-limit"
-arithmetic = "same"
-"""
-
-SIZES = {"C": 8, "D": 4, "V": 6}
-SCHEDULE = (2, 1)
-TOKENS = [[1, 2, 3], [4, 5, 0]]
-CASE = {"id": "tiny", "token_ids": TOKENS, "texts": None, "schedule": list(SCHEDULE), "generate": 0, "forced": None}
 DTYPES = {"float64": "F64", "float32": "F32", "int64": "I64", "uint8": "U8"}
 ZERO = "0" * 64
 COMMIT = "a" * 40
 SCHEMAS = ("assay", "captures", "case", "materials", "results")
 
 
-def write_specs(folder: Path) -> Path:
-    (folder / "gpt2").mkdir(parents=True)
-    (folder / "gpt2" / "00-start.toml").write_text(START)
-    (folder / "gpt2" / "01-end.toml").write_text(END)
-    return folder
-
-
-def captures(precision: str = "f32") -> Shipment:
-    """What everybody would have produced: the same values, rounded to the precision of each (kept as F32)."""
-    random = np.random.default_rng(0)
-    exact: Captured = {}
-    for step, length in enumerate(SCHEDULE):
-        for name in ("embd", "h.0.out", "h.1.out"):
-            exact[f"step{step}/{name}"] = random.uniform(-0.9, 0.9, (2, length, 4))
-        exact[f"step{step}/logits.last"] = random.uniform(-1.0, 1.0, (2, 6))
-        exact[f"step{step}/token"] = exact[f"step{step}/logits.last"].argmax(axis=-1)
-    tokens = {"step0/token_ids": np.array(TOKENS)[:, :2], "step1/token_ids": np.array(TOKENS)[:, 2:]}
-    stored = {name for name in exact if "logits" not in name}
-    shipment: Shipment = {}
-    lower = [f"{name}@{p}" for p in dict.fromkeys([precision, "f32"]) for name in ("torch", "tinygrad")]
-    for folder in (f"subject-rust@{precision}", *lower, "torch@f64", "tinygrad@f64"):
-        rounded = {n: x if folder.endswith("f64") or x.dtype == np.int64 else x.astype("f4") for n, x in exact.items()}
-        if folder.endswith("f16"):
-            rounded |= {n: x.astype("f2").astype("f4") for n, x in rounded.items() if x.dtype != np.int64}
-        shipment[folder, "run"] = {**tokens, **rounded}
-        shipment[folder, "replay"] = {name: rounded[name] for name in sorted(stored)}
-    if precision == "f16":  # of a token that differs the oracle's logits are looked at
-        shipment["torch@f64", "replay"] |= {name: x for name, x in exact.items() if name.endswith("logits.last")}
-    for name in stored:
-        if "token" not in name:
-            shipment["torch@f64", "replay"][name.replace("/", "/magnitude/")] = np.abs(exact[name]) * 2.0 + 1.0
-    return shipment
+def captures(specs: Path, precision: str = "f32") -> Shipment:
+    """What everybody produces: correct implementations in ways of their own (kept as F32), and the voices at f64."""
+    half = None if precision == "f32" else precision
+    shipment = {f"subject-rust@{precision}": run(specs, 0, half)}
+    for p in dict.fromkeys([precision, "f32"]):
+        of_peer = None if p == "f32" else p
+        shipment |= {f"torch@{p}": run(specs, 1, of_peer), f"tinygrad@{p}": run(specs, 2, of_peer)}
+    return shipment | {"torch@f64": run(specs, None), "tinygrad@f64": run(specs, None)}
 
 
 def safetensors(tensors: Captured, label: str, not_contiguous: list[str] | None = None) -> bytes:
@@ -193,29 +53,49 @@ def safetensors(tensors: Captured, label: str, not_contiguous: list[str] | None 
 
 
 def write_bundle(
-    folder: Path, specs: Path, shipment: Shipment, precision: str = "f32", keep: str = "full", extent: str = "all"
+    folder: Path,
+    specs: Path,
+    shipment: Shipment,
+    precision: str = "f32",
+    keep: str = "full",
+    extent: str = "all",
+    own_weights: Captured | None = None,
 ) -> None:
-    """A bundle whose record follows from the captures."""
-    own = read_specs(specs / "gpt2")
-    files = {f"data/spec/{name}": data for name, data in own.files.items()}
-    for (implementation, mode), tensors in shipment.items():
-        suffix = ".safetensors" if mode == "run" else ".replay.safetensors"
+    """A bundle whose record follows from the captures and the weights."""
+    own = read_specs(specs, "gpt2")
+    files = {f"data/spec/{name.replace('/', '-')}": data for name, data in own.files.items()}
+    for implementation, tensors in shipment.items():
         label = implementation.removeprefix("subject-")
-        files[f"data/captures/{implementation}/tiny{suffix}"] = safetensors(tensors, label)
+        files[f"data/captures/{implementation}/tiny.safetensors"] = safetensors(tensors, label)
     files["data/cases/tiny.json"] = record(CASE)
-    materials = _materials(own.digest())
+    model = model_files(own_weights or weights())
+    materials = _materials(own.digest(), model)
+    files |= {f"data/model/{name}": data for name, data in model.items()}
     files["data/materials.json"] = record(materials)
     files |= {f"data/report.{name}": b"rendered\n" for name in ("html", "md")}
     files |= {f"data/schema/{name}.json": b"{}\n" for name in SCHEMAS}
     files["data/junit.xml"] = b"rendered\n"
     _write(folder, files)
     evidence = _evidence(folder, specs, materials, precision)
+    evidence.model = load_model(evidence, folder / "data/model")
     results, assay = record_author.results(evidence, keep, extent)
     digest_only = results["tensors"]["digest_only"]
     _write(folder, {f"data/assays/{case}.json": record(assay) for case in digest_only})
+    (folder.parent / f"{folder.name}-assay.json").write_bytes(record(assay))
     _write(folder, {"data/results.json": record(results)})
     _keep(folder, digest_only)
     seal(folder)
+
+
+def model_files(own: Captured) -> dict[str, bytes]:
+    header: dict[str, Any] = {}
+    data = b""
+    for name, values in own.items():
+        offsets = [len(data), len(data) + values.nbytes]
+        header[f"transformer.{name}"] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": offsets}
+        data += values.tobytes()
+    text = json.dumps(header).encode()
+    return {"config.json": config().encode(), "model.safetensors": struct.pack("<Q", len(text)) + text + data}
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
@@ -236,7 +116,7 @@ def _keep(folder: Path, digest_only: list[str]) -> None:
             path.unlink()
     if digest_only:
         shutil.rmtree(folder / "data/captures")
-    _write(folder, {"data/captures.json": record({"schema": "trialplate/captures/1", "captures": entries})})
+    _write(folder, {"data/captures.json": record({"schema": "trialplate/captures/2.0", "captures": entries})})
 
 
 def list_captures(folder: Path) -> None:
@@ -245,36 +125,54 @@ def list_captures(folder: Path) -> None:
     seal(folder)
 
 
-def seal(folder: Path) -> None:
+def seal(folder: Path, without_cases: int = 0) -> None:
     """Makes name and manifests fit what is there."""
     payload = sorted(path for path in (folder / "data").rglob("*") if path.is_file() and not path.is_symlink())
     (folder / "bagit.txt").exists() or (folder / "bagit.txt").write_text(
         "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
     )
     size = sum(path.stat().st_size for path in payload)
-    lines = ["Bag-Software-Agent: trialplate 1", "Bagging-Date: 2026-01-02", f"External-Identifier: {name(folder)}"]
-    (folder / "bag-info.txt").write_text("\n".join([*lines, f"Payload-Oxum: {size}.{len(payload)}\n"]))
     (folder / "manifest-sha256.txt").write_text(_manifest(folder, payload))
+    lines = ["Bag-Software-Agent: trialplate 1", "Trialplate-Format: 2.0", "Bagging-Date: 2026-01-02"]
+    lines.append(f"External-Identifier: {name(folder, without_cases)}")
+    (folder / "bag-info.txt").write_text("\n".join([*lines, f"Payload-Oxum: {size}.{len(payload)}\n"]))
     tags = [path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(folder / "data")]
     tags = [path for path in tags if path.name != "tagmanifest-sha256.txt"]
     (folder / "tagmanifest-sha256.txt").write_text(_manifest(folder, tags))
 
 
-def name(folder: Path) -> str:
+def name(folder: Path, without_cases: int = 0) -> str:
     """What the bundle must be called; of a record that cannot be read, anything."""
     try:
         if (folder / "data/results.json").stat().st_size > 1 << 24:
             return "unknown"
         results = json.loads((folder / "data/results.json").read_bytes())
         materials = json.loads((folder / "data/materials.json").read_bytes())
-        cases = [json.loads((folder / f"data/cases/{case['id']}.json").read_bytes()) for case in results["cases"]]
-        ids = [checkpoint["id"] for checkpoint in results["checkpoints"]]
-        what = [materials, *(results[key] for key in ("model", "subject", "references")), cases, ids]
-        run = hashlib.sha256(record([*what, results["tensors"]["keep"]])).hexdigest()
         commit = materials["git"]["commit"][:12] if materials["git"] else "no-commit"
-        return f"{commit}-{materials['specs'][:8]}-{run[:8]}"
-    except (ValueError, KeyError, TypeError, OSError, RecursionError):
+        digests = [commit, materials["specs"][:8], _sha256(folder / "manifest-sha256.txt")[:8]]
+        return "-".join([*digests, *_words(results, materials, without_cases)])
+    except (ValueError, KeyError, TypeError, OSError, RecursionError, AttributeError):
         return "unknown"
+
+
+def _words(results: dict[str, Any], materials: dict[str, Any], without_cases: int) -> Iterator[str]:
+    subject, references = results["subject"], [reference["name"] for reference in results["references"]]
+    if materials["git"] and materials["git"]["dirty"]:
+        yield "dirty"
+    if (subject["name"], subject["precision"]) != ("rust", "f32"):
+        yield f"subject-{subject['name']}@{subject['precision']}"
+    if references != ["torch", "tinygrad"]:
+        yield f"references-{'+'.join(references)}" if references else "references-none"
+    if results["faults"]["extent"] != "all":
+        yield f"faults-{results['faults']['extent']}"
+    if results["tensors"]["keep"] != "full":
+        yield f"tensors-{results['tensors']['keep']}"
+    if not materials["weights_in_bundle"]:
+        yield "without-weights"
+    if without_cases:
+        yield f"without-{without_cases}-cases"
+    if results["exit_code"] == 4:
+        yield "incomplete"
 
 
 def record(value: object) -> bytes:
@@ -291,28 +189,46 @@ def _manifest(folder: Path, paths: list[Path]) -> str:
     return "".join(sorted(lines, key=lambda line: line[66:]))
 
 
-def _materials(specs: str) -> dict[str, Any]:
-    git = {"commit": COMMIT, "tree": "b" * 40, "dirty": False}
-    digests = {"cargo_lock": ZERO, "python_lock": ZERO, "reference_source": ZERO, "specs": specs}
-    files: dict[str, Any] = {"weights": [], "tokenizer": [], "subject_weights": None}
-    machine = {"toolchain": "rustc", "cpu": "one", "os": "Linux", "threads": 1}
-    return {"schema": "trialplate/materials/1", "git": git, **digests, **files, **machine}
+def _materials(specs: str, model: dict[str, bytes]) -> dict[str, Any]:
+    def known(value: object) -> dict[str, Any]:
+        return {"value": value, "reason": None}
+
+    files = [{"name": n, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for n, data in model.items()]
+    build = {
+        "profile": "release",
+        "rustc": "rustc",
+        "target": "x",
+        "opt_level": "3",
+        "target_features": ["fxsr", "sse"],
+    }
+    return {
+        "schema": "trialplate/materials/2.0",
+        "git": {"commit": COMMIT, "tree": "b" * 40, "dirty": False},
+        "diff": {"value": None, "reason": "the work tree is clean"},
+        **{"cargo_lock": ZERO, "python_lock": ZERO, "reference_source": ZERO, "specs": specs},
+        **{"weights": files, "tokenizer": [], "weights_in_bundle": True, "subject_weights": None},
+        "subject_executable": known({"name": "trialplate", "bytes": 1, "sha256": ZERO}),
+        "subject_build": known(build),
+        "toolchain": known("rustc"),
+        "cpu": {"model": known("one"), "features": known(["avx2", "fma"])},
+        "os": known("Linux"),
+        "threads": 1,
+    }
 
 
 def _evidence(folder: Path, specs: Path, materials: dict[str, Any], precision: str) -> Evidence:
     def identity(name: str, precision: str) -> dict[str, str]:
         return {"name": name, "version": "1", "precision": precision, "device": "cpu"}
 
-    own = read_specs(specs / "gpt2")
-    architecture = {"family": "gpt2", "layers": 2, "sizes": dict(SIZES), "constants": {"epsilon": 0.5}}
+    own = read_specs(specs, "gpt2")
+    architecture = {"family": "gpt2", "layers": LAYERS, "sizes": dict(SIZES), "constants": {"epsilon": EPSILON}}
     results = {
-        "schema": "trialplate/results/1",
+        "schema": "trialplate/results/2.0",
         "model": "tiny",
         "architecture": architecture,
         "subject": identity("rust", precision),
         "references": [identity("torch", "f64"), identity("tinygrad", "f64")],
-        "cases": [{"id": "tiny", "about": "", "batch": 2, "tokens": 3, "steps": 2, "generate": 0}],
+        "cases": [{"id": "tiny", "about": "", "batch": 2, "tokens": 3, "steps": 2, "generate": 2}],
     }
     sizes = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
-    case = Case("tiny", TOKENS, False, SCHEDULE, 0)
-    return Evidence(Bag(folder, sizes, {}, ""), own, Plan(own, architecture), results, materials, [case])
+    return Evidence(Bag(folder, sizes, {}, ""), own, Plan(own, architecture), results, materials, [case()])

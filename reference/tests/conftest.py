@@ -19,6 +19,8 @@ from trialplate_reference.activations import weight_shapes
 from trialplate_reference.arrays import Array
 from trialplate_reference.config import ModelConfig
 
+pytest_plugins = ["bundle_fixtures"]
+
 CONFIG = {
     "model_type": "gpt2",
     "architectures": ["GPT2LMHeadModel"],

@@ -4,29 +4,23 @@ import struct
 from typing import Any
 
 from bundle_verifier import determinism, faults, judge, laws
-from bundle_verifier.assayed import Assayed, Comparison, QuorumObservation
+from bundle_verifier.assayed import Assayed, Comparison, Measurement, QuorumObservation
 from bundle_verifier.assays import _required
 from bundle_verifier.checks import JUDGED_OTHERWISE, Finding, unexpected
-from bundle_verifier.comparisons import (
-    CaseComparer,
-    PeerObservation,
-    chained_allowed,
-    peer_tasks,
-    quorum_tasks,
-    tasks,
-    worst_peers,
-)
+from bundle_verifier.comparisons import CaseComparer
 from bundle_verifier.elements import Element
 from bundle_verifier.evidence import Captures, Evidence, Outcome
 from bundle_verifier.examination import Examiner
-from bundle_verifier.found import numbers_of
-from bundle_verifier.half import HalfComparer
+from bundle_verifier.found import Found, Numbers, numbers_of
 from bundle_verifier.judge import JudgedCheckpoint
+from bundle_verifier.judged import Judged
 from bundle_verifier.peers import Peers, reservations
-from bundle_verifier.quorum import Quorum, observe
+from bundle_verifier.plan import Required
+from bundle_verifier.quorum import Quorum
 from bundle_verifier.spelling import spelled
 from bundle_verifier.statistics import Rule, Statistics, compare
 from bundle_verifier.systematic import Systematic
+from bundle_verifier.tasks import CHAINED, measures, pairs, tasks
 
 Record = dict[str, Any]
 
@@ -41,7 +35,7 @@ class _Author:
     def __init__(self, evidence: Evidence, keep: str, extent: str) -> None:
         self.evidence, self.case, self.keep = evidence, evidence.cases[0], keep
         self.outcomes: list[Record] = []
-        self.peers: list[Record] = []
+        self.measured: list[Record] = []
         self.quorum: list[Record] = []
         with Captures(evidence, self.case) as captures:
             self.assayed = self._assayed(captures)
@@ -51,23 +45,29 @@ class _Author:
 
     def _assayed(self, captures: Captures) -> Assayed:
         evidence, case, assayed = self.evidence, self.case, Assayed(self.case)
-        confidence = evidence.plan.confidence(evidence.cases)
-        comparer = (HalfComparer if evidence.half else CaseComparer)(evidence, case, captures, confidence)
-        for peer in peer_tasks(evidence, case):
-            outcome = comparer.observe(peer)
-            assayed.peers.append(PeerObservation(peer, numbers_of(outcome)))
-            entry = {"implementation": peer.label, "required": _required(peer.required), "mode": peer.mode}
-            self.peers.append({**entry, "outcome": _outcome(outcome)})
-        worst = worst_peers(evidence, assayed.peers)
+        comparer = CaseComparer(evidence, case, captures, evidence.plan.confidence(evidence.cases))
         for task in tasks(evidence, case):
-            outcome, chained = comparer.outcome(task, worst, None)
-            found = numbers_of(outcome)
-            if not evidence.half:
-                chained = chained_allowed(evidence, task, found, worst)
-            assayed.comparisons.append(Comparison(case, task, found, chained))
-            self.outcomes.append(_outcome(outcome))
-        for task in quorum_tasks(evidence, case):
-            self._observe(assayed, captures, task)
+            found = comparer.outcome(task)
+            assert found is not None
+            statistics = found.statistics if isinstance(found, Judged) else found
+            replicas = comparer.replicas if task.mode == CHAINED and not isinstance(found, Outcome) else None
+            allowed = None if replicas is None else replicas.allowed
+            assayed.comparisons.append(Comparison(case, task, numbers_of(statistics), allowed))
+            self.outcomes.append(_outcome(statistics))
+        for measure_ in measures(evidence, case):
+            measured = comparer.measure(measure_)
+            assert measured is not None
+            assayed.measurements.append(Measurement(measure_, measured))
+            side = evidence.side(measure_.label)
+            entry = {"implementation": measure_.label, "required": _required(measure_.required), "mode": measure_.mode}
+            self.measured.append({**entry, "outcome": _as_measured(captures, side, measure_.required, measured.found)})
+        for pair in pairs(evidence, case):
+            agreed = comparer.pair(pair)
+            assert agreed is not None
+            assayed.quorum.append(QuorumObservation(pair, agreed))
+            name = {"step": pair.required.step, "activation": pair.required.plain}
+            outcome = _as_measured(captures, pair.label, pair.required, agreed.found)
+            self.quorum.append({"name": name, "between": pair.between, "outcome": outcome})
         assayed.unexpected = unexpected(evidence, case, captures)
         examiner = Examiner(evidence, case, captures)
         for spec in evidence.specs:
@@ -79,15 +79,6 @@ class _Author:
         judge.spread_taint(evidence, assayed)
         return assayed
 
-    def _observe(self, assayed: Assayed, captures: Captures, task: Any) -> None:
-        observation: QuorumObservation = observe(self.evidence, captures, task)
-        assayed.quorum.append(observation)
-        actual = captures.fetch(task.label, task.mode, task.required)
-        outcome = actual if isinstance(actual, Outcome) else compare(actual, actual, Rule((0.0, 0.0)))
-        name = {"step": task.required.step, "activation": task.required.plain}
-        between = f"{task.label} against {self.evidence.oracle}"
-        self.quorum.append({"name": name, "mode": task.mode, "between": between, "outcome": _outcome(outcome)})
-
     def results(self) -> Record:
         evidence, start = self.evidence, self.evidence.results
         quorum, peers = Quorum(evidence), Peers(evidence)
@@ -96,18 +87,25 @@ class _Author:
         quorum.add(self.assayed)
         peers.add(self.assayed)
         digest_only = [self.case.id] if self.keep == "digest" or (self.keep == "failing" and well) else []
-        if digest_only:  # what was observed is what each reference has of itself
-            quorum.used, quorum.worst = 0.0, None
-        word = quorum.verdict([self.assayed])
+        word = quorum.verdict()
         judged = [self._checkpoint(index, word) for index in range(len(evidence.specs.specs))]
         start["checkpoints"] = list(map(self._recorded_checkpoint, judged))
-        start["reservations"] = reservations(evidence, judged, peers.in_order())
+        start["peers"] = [
+            {
+                "checkpoint": peer.checkpoint,
+                "implementation": peer.implementation,
+                **{n: None if f.value is None else measure(f.value) for n, f in peer.figures().items()},
+            }
+            for peer in peers.in_order()
+        ]
+        start["reservations"] = reservations(evidence, judged)
         words = [*(checkpoint.verdict for checkpoint in judged), word]
         verdict, code = judge.run_verdict(evidence, [*words, *(start[k]["verdict"] for k in PARTS)])
         reported = {spec.id for spec in evidence.specs}
         return {
             **{name: start[name] for name in ("schema", "model", "architecture", "subject", "references", "cases")},
             "quorum": {
+                "voices": quorum.voices(),
                 **{"verdict": word, "compared": quorum.compared, "required": quorum.required},
                 **{"used": measure(quorum.used), "worst": quorum.worst},
                 "disagreement": quorum.disagreement and _finding(quorum.disagreement),
@@ -115,15 +113,21 @@ class _Author:
             "checkpoints": start["checkpoints"],
             "first_divergence": judge.first_divergence([self.assayed], reported),
             "faults": start["faults"],
-            "peers": [
+            "peers": start["peers"],
+            "growth": [
                 {
-                    "checkpoint": peer.checkpoint,
-                    "implementation": peer.implementation,
-                    "run_max_abs": measure(peer.run_max_abs),
-                    "replay_max_abs": measure(peer.replay_max_abs),
-                    "budget_used": None if peer.budget_used is None else measure(peer.budget_used),
+                    **{"case": row.case, "step": row.required.step, "name": row.required.plain},
+                    "layer": row.required.layer,
+                    "errors": [
+                        {
+                            "implementation": label,
+                            "rmse": measure(rmse.or_zero.value),
+                            "max_abs": measure(most.or_zero.value),
+                        }
+                        for label, rmse, most in row.errors
+                    ],
                 }
-                for peer in peers.in_order()
+                for row in peers.rows
             ],
             **{name: start[name] for name in ("determinism", "laws", "incidents", "reservations")},
             **{"notes": [], "options": [], "tensors": {"keep": self.keep, "digest_only": digest_only}},
@@ -155,8 +159,8 @@ class _Author:
             if requirement.check not in JUDGED_OTHERWISE
         ]
         lists = {"observations": observations, "requirements": requirements, "unexpected": []}
-        assay = {"case": self.case.id, **lists, "quorum": self.quorum, "peers": self.peers}
-        return {"schema": "trialplate/assay/1", "assay": assay}
+        assay = {"case": self.case.id, **lists, "quorum": self.quorum, "measured": self.measured}
+        return {"schema": "trialplate/assay/2.0", "assay": assay}
 
     def _checkpoint(self, index: int, quorum: str) -> JudgedCheckpoint:
         spec = self.evidence.specs.specs[index]
@@ -234,7 +238,22 @@ class _Author:
 PARTS = ("determinism", "faults", "laws")
 
 
-def measure(value: float) -> str:
+def _as_measured(captures: Captures, side: str, required: Required, found: Found) -> Record:
+    """The outcome of a comparison of which the numbers are kept that words and figures follow from."""
+    actual = captures.fetch(side, required)
+    if isinstance(actual, Outcome) or not isinstance(found, Numbers):
+        return _outcome(actual if isinstance(actual, Outcome) else found)  # type: ignore[arg-type]
+    outcome = _outcome(compare(actual, actual, Rule((0.0, 0.0))))
+    numbers = {name: measure(getattr(found, name)) for name in ("max_abs", "rmse", "used")}
+    outcome["statistics"] |= {**numbers, "violations": found.violations}
+    if found.budget_used is not None:
+        budget = {"used": measure(found.budget_used), "violations": found.budget_violations}
+        outcome["statistics"]["budget"] = {**budget, "worst": None, "systematic": []}
+    return outcome
+
+
+def measure(value: float | None) -> str:
+    assert value is not None
     return f"{spelled(value)}={struct.pack('>d', value).hex()}"
 
 
@@ -257,6 +276,8 @@ def _outcome(o: Statistics | Outcome) -> Record:
     if isinstance(o, Outcome):
         if o.kind == "missing":
             return {"kind": "missing", "side": o.side}
+        if o.kind == "unreadable":
+            return {"kind": "unreadable", "problem": "as found"}
         plain = [list(x) if isinstance(x, tuple) else x for x in (o.expected, o.found)]
         return {"kind": o.kind, "expected": plain[0], "found": plain[1], "side": o.side}
     statistics: Record = {"elements": o.elements, "violations": o.violations, "non_finite": o.non_finite}

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from bundle_verifier.agreement import near, same
+from bundle_verifier.bounds import Functions
 from bundle_verifier.budget import Budget
 from bundle_verifier.budget import budget as rounding_budget
 from bundle_verifier.case import Case
+from bundle_verifier.family import Family
 from bundle_verifier.judge import worst
 from bundle_verifier.plan import Plan, Traits, check_extent
 from bundle_verifier.problem import InvalidEvidenceError, harmless
 from bundle_verifier.records import VERDICTS
 from bundle_verifier.schema import Constant, Measured, MismatchError, Number
-from bundle_verifier.specs import Activation, Requirement, Spec, Specs
+from bundle_verifier.specs import Activation, Judging, Requirement, Spec, Specs
 from bundle_verifier.spelling import spelled
 from bundle_verifier.statistics import Rule, Statistics, ordered_sums
 from bundle_verifier.statistics import compare as compare_tensors
@@ -41,7 +43,7 @@ def compare(actual: Numbers, expected: Numbers, rule: Rule, against_oracle: bool
 def budget(actual: Numbers, oracle: Numbers, magnitude: Numbers, slices: list[str], shared_rows: bool) -> Budget:
     made = [Slice.of(text, (), actual.shape) for text in slices]
     tensors = (_tensor(actual), _tensor(oracle), _tensor(magnitude))
-    return rounding_budget(*tensors, made, shared_rows, 5.0, U)
+    return rounding_budget(*tensors, made, shared_rows, 5.0, 2.0)
 
 
 @pytest.mark.parametrize("size", [1, 16, 511, 512, 513, 131_072])
@@ -220,37 +222,19 @@ def test_what_is_printed_steers_nothing() -> None:
     assert "##[" not in said
 
 
-def _activation(name: str, *inputs: str, **fields: object) -> Activation:
-    given = {"shape": ("B", "S"), "steps": "every", "applies": "always", "composite": False, **fields}
-    return Activation(
-        name=name,
-        shape=given["shape"],
-        kind="float",
-        steps=str(given["steps"]),
-        inputs=inputs,
-        rule="classic",
-        atol=0.0,
-        rtol=0.0,
-        chained=None,
-        derived_from=None,
-        slices=("tensor",),
-        shared_rows=False,
-        replay=True,
-        composite=bool(given["composite"]),
-        applies=str(given["applies"]),
-        masked=False,
-        range=None,
-        spec="00",
-    )
+def _activation(name: str, *inputs: str, **fields: Any) -> Activation:
+    given: dict[str, Any] = {"shape": ("B", "S"), "steps": "every", "judgement": "budget", **fields}
+    return Activation(name=name, kind="float", inputs=inputs, spec="00", **given)
 
 
 def _plan(*activations: Activation, steps: int = 3, layers: int = 2) -> Plan:
     spec = Spec("00", "all", "All", activations, (Requirement("00.1", "", "finite", ()),))
     architecture = {"layers": layers, "sizes": {"V": 9, "C": 9}, "constants": {}}
     check_extent({"architecture": architecture, "references": [], "cases": [{"steps": steps}]})
-    return Plan(Specs({}, (spec,), 1e-9), architecture)
+    return Plan(Specs({}, (spec,), JUDGING, Family({})), architecture)
 
 
+JUDGING = Judging(1e-9, 4.0, 65536.0, 2.0, 0.5, Functions(4.0, 3.0, 6.0, 4.0))
 CASE = Case("c", [[1, 2, 3, 4]], False, (2, 1, 1), 0)
 TRAITS = Traits(preallocated_cache=False, tokenizer=True)
 
@@ -262,11 +246,10 @@ def test_the_required_set_is_in_the_order_of_computation() -> None:
         _activation("first"),
         _activation("ends", steps="first-and-last"),
         _activation("cache", applies="preallocated-cache"),
-        _activation("whole/x", "first", composite=True),
         _activation("sum", "last", steps="case", shape=("B",)),
         _activation("weights", steps="case", shape=("B",)),
     )
-    run = [required.tensor for required in plan.required(CASE, "run", "f32", TRAITS)]
+    run = [required.tensor for required in plan.required(CASE, "f32", TRAITS)]
     middle = ["first", "h.0.b", "h.1.b", "last"]
     assert run == [
         "weights",
@@ -275,10 +258,9 @@ def test_the_required_set_is_in_the_order_of_computation() -> None:
         *(f"step2/{name}" for name in ["first", "ends", *middle[1:]]),
         "sum",
     ]
-    replay = plan.required(CASE, "replay", "f64", TRAITS)
-    assert {required.dtype for required in replay} == {"F64"}
-    by_tensor = {required.tensor: required for required in replay}
-    assert "step1/whole/x" in by_tensor
+    wide = plan.required(CASE, "f64", TRAITS)
+    assert {required.dtype for required in wide} == {"F64"}
+    by_tensor = {required.tensor: required for required in wide}
     assert plan.inputs(by_tensor["step1/h.0.b"], CASE) == ["step1/first", "step0/h.0.b"]
     assert plan.inputs(by_tensor["step0/h.1.b"], CASE) == ["step0/h.0.b"]
     assert plan.inputs(by_tensor["sum"], CASE) == ["step2/last"]
@@ -293,4 +275,4 @@ def test_no_record_makes_a_plan_without_end(layers: int) -> None:
 
 def test_a_symbol_without_a_size_is_invalid() -> None:
     with pytest.raises(InvalidEvidenceError):
-        _plan(_activation("a", shape=("Z",))).required(CASE, "run", "f32", TRAITS)
+        _plan(_activation("a", shape=("Z",))).required(CASE, "f32", TRAITS)

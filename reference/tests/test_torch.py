@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIG, make_case, random_weights, write_config
+from conftest import CONFIG, distance, make_case, random_weights, write_config
 from safetensors.numpy import save_file
 from transformers import DynamicCache
 
@@ -41,3 +41,10 @@ def test_layers_beyond_the_config_are_refused(tmp_path: Path) -> None:
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"h\.2\.attn"):
         open_session("torch", "f32", str(tmp_path), 1)
+
+
+def test_fused_attention_shows_all_but_scores_and_probabilities(session: Callable[[str, str], Session]) -> None:
+    eager, fused = session("torch", "f64").run(make_case()), session("torch-sdpa", "f64").run(make_case())
+    assert fused.keys() == {name for name in eager if not name.endswith(("attn.scores", "attn.probs"))}
+    for name, array in fused.items():
+        assert distance(array, eager[name]) <= 1e-12, name

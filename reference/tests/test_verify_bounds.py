@@ -32,7 +32,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(tmp_path: Path, specs: Path) -> Path:
     sound = specs.parent / "sound"
     if not sound.exists():
-        write_bundle(sound, specs, captures())
+        write_bundle(sound, specs, captures(specs))
     return Path(shutil.copytree(sound, tmp_path / "bundle"))
 
 

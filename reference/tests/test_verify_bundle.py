@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -13,42 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundle_author import captures, list_captures, record, seal, write_bundle, write_specs
+from bundle_author import captures, list_captures, record, seal, write_bundle
+from bundle_fixtures import Results, Verified, comparison, statistics
 from record_author import measure
 
-from verify_bundle import main
-
-Results = dict[str, Any]
 RESULTS = "data/results.json"
 SUBJECT_RUN = "data/captures/subject-rust@f32/tiny.safetensors"
-
-
-@pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_specs(tmp_path_factory.mktemp("law") / "specs")
-
-
-@pytest.fixture(scope="module")
-def sound(specs: Path) -> Path:
-    write_bundle(specs.parent / "sound", specs, captures())
-    return specs.parent / "sound"
-
-
-@pytest.fixture
-def bundle(tmp_path: Path, sound: Path) -> Path:
-    return Path(shutil.copytree(sound, tmp_path / "bundle"))
-
-
-@pytest.fixture
-def verified(specs: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[Path], tuple[int, str]]:
-    def run(folder: Path) -> tuple[int, str]:
-        code = main(["--historical", "--specs", str(specs), "--cases", str(specs.parent / "cases"), str(folder)])
-        return code, capsys.readouterr().out
-
-    return run
-
-
-Verified = Callable[[Path], tuple[int, str]]
 
 
 def test_a_bundle_that_follows_from_its_tensors_conforms(bundle: Path, verified: Verified) -> None:
@@ -58,26 +27,32 @@ def test_a_bundle_that_follows_from_its_tensors_conforms(bundle: Path, verified:
     assert "verdict        pass: conforming" in said
 
 
-def _shifted(name: str, by: float) -> Callable[[Any], None]:
+SUBJECT = "subject-rust@f32"
+
+
+def _shifted(name: str, by: float, folder: str = SUBJECT) -> Callable[[Any], None]:
     def change(shipment: Any) -> None:
-        shipment["subject-rust@f32", "run"][name] = shipment["subject-rust@f32", "run"][name] + np.float32(by)
+        shipment[folder][name] = (shipment[folder][name] + by).astype(shipment[folder][name].dtype)
 
     return change
 
 
-def _without_replay(shipment: Any) -> None:
-    del shipment["subject-rust@f32", "replay"]
+def _without(name: str) -> Callable[[Any], None]:
+    def change(shipment: Any) -> None:
+        del shipment[SUBJECT][name]
+
+    return change
 
 
-def _the_same_nan_in_every_f32_run(shipment: Any) -> None:
-    for (folder, mode), tensors in shipment.items():
-        if mode == "run" and folder.endswith("f32"):
+def _the_same_nan_at_f32(shipment: Any) -> None:
+    for folder, tensors in shipment.items():
+        if folder.endswith("f32"):
             tensors["step0/h.1.out"] = tensors["step0/h.1.out"].copy()
             tensors["step0/h.1.out"][0, 0, 0] = np.nan
 
 
-def _disagreeing_references(shipment: Any) -> None:
-    shipment["tinygrad@f64", "run"]["step1/h.0.out"] = shipment["tinygrad@f64", "run"]["step1/h.0.out"] + 1e-6
+def _scaled(shipment: Any) -> None:
+    shipment[SUBJECT]["step0/logits"] = shipment[SUBJECT]["step0/logits"] * np.float32(1.00001)
 
 
 @pytest.mark.parametrize(
@@ -85,38 +60,47 @@ def _disagreeing_references(shipment: Any) -> None:
     [
         (_shifted("step0/h.1.out", 0.01), 1, "fail"),
         (_shifted("step0/embd", 1e-3), 1, "fail"),
-        (_without_replay, 4, "incomplete"),
-        (_the_same_nan_in_every_f32_run, 1, "fail"),
-        (_disagreeing_references, 4, "error"),
+        (_shifted("step1/h.0.cached", 1e-3), 1, "fail"),
+        (_shifted("generated.logits", 1e-3), 1, "fail"),
+        (_shifted("generated", 1), 1, "fail"),
+        (_shifted("step1/token", 1), 1, "fail"),
+        (_shifted("weights.h.0.fc.bias", 1), 1, "fail"),
+        (_scaled, 1, "fail"),
+        (_without("step0/logits"), 4, "incomplete"),
+        (_without("step1/h.0.fc"), 4, "incomplete"),
+        (_the_same_nan_at_f32, 1, "fail"),
+        (_shifted("step1/h.0.out", 1e-6, "tinygrad@f64"), 4, "error"),
+        (_shifted("step1/h.0.out", 1e-6, "torch@f64"), 4, "error"),
     ],
 )
 def test_an_honest_record_of_a_bad_run_is_valid_and_not_green(
     tmp_path: Path, specs: Path, verified: Verified, change: Callable[[Any], None], exit_code: int, word: str
 ) -> None:
-    shipment = captures()
+    shipment = captures(specs)
     change(shipment)
     write_bundle(tmp_path / "bundle", specs, shipment)
     code, said = verified(tmp_path / "bundle")
     assert (code, f"verdict        {word}:" in said) == (exit_code, True), said
 
 
-def _statistics(results: Results) -> dict[str, Any]:
-    """Of h.0.out of step 0 in isolation, which has a budget and a systematic error."""
-    own = [c for c in results["checkpoints"][1]["comparisons"] if c["mode"] == "replay" and c["name"] == "h.0.out"]
-    statistics: dict[str, Any] = own[0]["outcome"]["statistics"]
-    return statistics
+def _chained(**fields: Any) -> Callable[[Results], None]:
+    return lambda results: comparison(results, "generated.logits").update(fields)
+
+
+def _chained_number(name: str, value: Any) -> Callable[[Results], None]:
+    return lambda results: comparison(results, "generated.logits")["outcome"]["statistics"].update({name: value})
 
 
 def _number(name: str, value: Any) -> Callable[[Results], None]:
-    return lambda results: _statistics(results).update({name: value})
+    return lambda results: statistics(results).update({name: value})
 
 
 def _budget(name: str, value: Any) -> Callable[[Results], None]:
-    return lambda results: _statistics(results)["budget"].update({name: value})
+    return lambda results: statistics(results)["budget"].update({name: value})
 
 
 def _systematic(name: str, value: Any) -> Callable[[Results], None]:
-    return lambda results: _statistics(results)["budget"]["systematic"][0].update({name: value})
+    return lambda results: statistics(results)["budget"]["systematic"][0].update({name: value})
 
 
 def _first(results: Results) -> dict[str, Any]:
@@ -174,7 +158,23 @@ LIES: dict[str, Callable[[Results], None]] = {
     "verdict of a comparison": lambda r: _first(r).update(verdict="fail"),
     "reason of a comparison": lambda r: _first(r).update(reason="tie"),
     "downstream": lambda r: _first(r).update(downstream=True),
-    "chained bound": lambda r: _first(r).update(chained_allowed=measure(1.0)),
+    "a chained bound where there is none": lambda r: _first(r).update(chained_allowed=measure(1.0)),
+    "a chained bound that no replica gives": _chained(chained_allowed=measure(1.0)),
+    "a chained bound far below": _chained(chained_allowed=measure(1e-12)),
+    "no chained bound": _chained(chained_allowed=None),
+    "chained error": _chained_number("rmse", measure(1e-12)),
+    "chained used": _chained_number("used", measure(0.0)),
+    "isolated for chained": _chained(mode="isolated"),
+    "a bound that is wider": lambda r: statistics(r)["budget"]["worst"].update(allowed=measure(1.0)),
+    "another share": _budget("used", measure(0.3)),
+    "the worst elsewhere": lambda r: statistics(r)["worst"][0].update(index=[1, 1, 7]),
+    "voices": _set([], "quorum", "voices"),
+    "another lineage": _set("its own", "quorum", "voices", 0, "lineage"),
+    "growth left out": _set([], "growth"),
+    "a row of growth left out": lambda r: r["growth"].pop(),
+    "a chained error that grows less": lambda r: r["growth"][-1]["errors"][0].update(rmse=measure(0.0)),
+    "a chained error of nobody": lambda r: r["growth"][0]["errors"].pop(),
+    "a better ceiling": _set(measure(0.0), "peers", 3, "ceiling_used"),
     "kind of an outcome": lambda r: _first(r).update(outcome={"kind": "missing", "side": "subject"}),
     "shape": lambda r: _first(r)["outcome"].update(shape=[4]),
     "a comparison left out": _delete("checkpoints", 0, "comparisons", 1),
@@ -198,10 +198,10 @@ LIES: dict[str, Callable[[Results], None]] = {
     "quorum used": _set(measure(0.5), "quorum", "used"),
     "quorum verdict": _set("conditional", "quorum", "verdict"),
     "peers left out": _set([], "peers"),
-    "a better peer": _set(measure(1.0), "peers", 1, "run_max_abs"),
+    "a better peer": _set(measure(1.0), "peers", 1, "chained_max_abs"),
     "an invented reservation": _set([{"checkpoint": "00", "message": "none"}], "reservations"),
     "an invented divergence": _set(
-        {"checkpoint": "00", "activation": "embd", "case": "tiny", "step": 0, "mode": "run", "reason": "exact"},
+        {"checkpoint": "00", "activation": "embd", "case": "tiny", "step": 0, "mode": "isolated", "reason": "exact"},
         "first_divergence",
     ),
     "verdict of the run": _set("conditional", "verdict"),
@@ -210,6 +210,7 @@ LIES: dict[str, Callable[[Results], None]] = {
     "no layers": _set(0, "architecture", "layers"),
     "very many layers": _set(2**63, "architecture", "layers"),
     "a size left out": _delete("architecture", "sizes", "D"),
+    "a constant left out": _delete("architecture", "constants", "epsilon"),
     "a huge size": _set(2**62, "architecture", "sizes", "D"),
     "another family": _set("gpt3", "architecture", "family"),
     "a family that is a path": _set("..", "architecture", "family"),
@@ -262,12 +263,23 @@ def test_a_capture_of_somebody_else_is_refused(bundle: Path, verified: Verified)
     assert (code, "expected the capture of rust@f32; found one of torch@f32" in said) == (2, True), said
 
 
-def test_the_law_is_the_verifiers(bundle: Path, verified: Verified) -> None:
-    path = bundle / "data/spec/01-end.toml"
-    path.write_text(path.read_text().replace("1e-4", "1e+4"))
-    seal(bundle)
-    code, said = verified(bundle)
-    assert (code, "specs          data/spec/01-end.toml" in said) == (2, True), said
+FORMATS = {
+    "1.0": "trialplate 0.1",
+    "3.0": "a later trialplate",
+    "2.1": "newer",
+    "2": "two numbers",
+    "02.0": "two numbers",
+}
+
+
+@pytest.mark.parametrize(("version", "said"), FORMATS.items())
+def test_another_version_is_refused_with_who_reads_it(
+    bundle: Path, verified: Verified, version: str, said: str
+) -> None:
+    info = bundle / "bag-info.txt"
+    info.write_text(info.read_text().replace("Format: 2.0", f"Format: {version}"))
+    code, found = verified(bundle)
+    assert (code, said in found) == (2, True), found
 
 
 REWRITINGS: dict[str, Callable[[bytes], bytes]] = {
@@ -303,7 +315,7 @@ def test_a_record_has_one_spelling(bundle: Path, verified: Verified, rewrite: Ca
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "an id beyond the vocabulary": {"token_ids": [[1, 2, 6], [4, 5, 0]]},
+    "an id beyond the vocabulary": {"token_ids": [[1, 2, 12], [4, 5, 0]]},
     "a negative id": {"token_ids": [[1, 2, -1], [4, 5, 0]]},
     "rows of two lengths": {"token_ids": [[1, 2, 3], [4, 5]]},
     "no rows": {"token_ids": []},
@@ -371,6 +383,11 @@ def _metadata(**fields: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def _empty(header: dict[str, Any]) -> dict[str, Any]:
+    end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+    return {"dtype": "U8", "shape": [0], "data_offsets": [end, end]}
+
+
 EMBD = "step0/embd"
 HEADERS: dict[str, Callable[[dict[str, Any]], None] | bytes] = {
     "seven bytes": b"1234567",
@@ -382,14 +399,14 @@ HEADERS: dict[str, Callable[[dict[str, Any]], None] | bytes] = {
     "an unknown key": lambda h: h[EMBD].update(strides=[1]),
     "a hole": lambda h: h[EMBD].update(data_offsets=[x + 4 for x in h[EMBD]["data_offsets"]]),
     "an overlap": lambda h: h[EMBD].update(data_offsets=[x - 4 for x in h[EMBD]["data_offsets"]]),
-    "a negative size": lambda h: h[EMBD].update(shape=[-2, -2, 4]),
-    "a size that is no integer": lambda h: h[EMBD].update(shape=[2.0, 2, 4]),
+    "a negative size": lambda h: h[EMBD].update(shape=[-2, -2, 8]),
+    "a size that is no integer": lambda h: h[EMBD].update(shape=[2.0, 2, 8]),
     "2⁶³ elements": lambda h: h[EMBD].update(shape=[2**32, 2**31]),
     "2⁶³ elements beside a zero": lambda h: h[EMBD].update(shape=[0, 2**32, 2**31]),
     "very many dimensions": lambda h: h[EMBD].update(shape=[1] * 65),
     "a rest": lambda h: h.popitem(),
-    "step01": lambda h: h.update({"step01/a": {"dtype": "U8", "shape": [0], "data_offsets": [560, 560]}}),
-    "a blank in a name": lambda h: h.update({"a b": {"dtype": "U8", "shape": [0], "data_offsets": [560, 560]}}),
+    "step01": lambda h: h.update({"step01/a": _empty(h)}),
+    "a blank in a name": lambda h: h.update({"a b": _empty(h)}),
     "no metadata": lambda h: h.pop("__metadata__"),
     "more metadata": lambda h: h["__metadata__"].update(more=""),
     "another schema": _metadata(schema="trialplate/capture/2"),

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trialplate_reference.arrays import Array
-from trialplate_reference.config import ModelConfig
+from bundle_verifier.case import Case, tensor_name
+from bundle_verifier.family import Dimensions
+from bundle_verifier.operations import Array
 
 F32 = np.float32
 Sum = Callable[[Array], Array]
@@ -83,10 +84,10 @@ def by_erf(x: Array) -> Array:
 
 @dataclass
 class Variant:
-    """`Operators` in f32. `fma`: one rounding for a product and its addition."""
+    """A model in f32. `fma`: one rounding for a product and its addition."""
 
     weights: Mapping[str, Array]
-    config: ModelConfig
+    dimensions: Dimensions
     sum: Sum = sequential
     norm: Callable[[Array, Sum, np.float32], Array] = two_pass
     exp: Callable[[Array], Array] = np.exp
@@ -114,22 +115,19 @@ class Variant:
         return normalized, normalized * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
 
     def qkv(self, name: str, x: Array) -> tuple[Array, Array, Array]:
-        fused = self.linear(name, x).reshape(*x.shape[:2], 3, self.config.heads, self.config.head_width)
+        fused = self.linear(name, x).reshape(*x.shape[:2], 3, self.dimensions.sizes["H"], -1)
         return fused[:, :, 0], fused[:, :, 1], fused[:, :, 2]
 
     def append(self, past: Array | None, new: Array) -> Array:
         return new if past is None else np.concatenate([past, new], axis=1)
 
     def scores(self, q: Array, cached_k: Array) -> Array:
-        scale = F32(1 / math.sqrt(self.config.head_width)) if self.scale is None else self.scale
+        scale = F32(1 / math.sqrt(q.shape[-1])) if self.scale is None else self.scale
         return self._product(q.swapaxes(1, 2), cached_k.transpose(0, 2, 3, 1)) * scale
 
     def mask(self, batch: int, position: int, length: int) -> Array:
         future = np.arange(position + length) > (position + np.arange(length))[:, None]
         return np.broadcast_to(np.where(future, F32(-np.inf), F32(0)), (batch, *future.shape))
-
-    def probs(self, scores: Array, mask: Array) -> Array:
-        return self._softmax(scores + mask[:, None])
 
     def _softmax(self, x: Array) -> Array:
         shifted = x - x.max(-1, keepdims=True)
@@ -149,20 +147,61 @@ class Variant:
     def add(self, x: Array, y: Array) -> Array:
         return x + y
 
-    def gelu(self, x: Array) -> Array:
-        return self.activation(x)
+    def run(self, case: Case) -> dict[str, Array]:
+        """Every activation of every step, each from those before it."""
+        capture: dict[str, Array] = {}
+        cache: dict[str, Array] = {}
+        for index, step in enumerate(case.steps):
+            ids = np.array([row[step.past : step.keys] for row in case.token_ids], np.int64)
+            with np.errstate(over="ignore", under="ignore"):
+                activations = {"token_ids": ids, **self._step(ids, step.past, cache)}
+            capture |= {tensor_name(index, name): value for name, value in activations.items()}
+            cache = {name: value for name, value in activations.items() if "cached" in name}
+        return capture
 
-    def head(self, x: Array) -> Array:
-        return self._product(x, self.weights["wte.weight"].T)
+    def _step(self, ids: Array, past: int, cache: Mapping[str, Array]) -> dict[str, Array]:
+        x = self.embed(ids, past)
+        found = {"embd": x}
+        mask = self.mask(len(ids), past, ids.shape[1])
+        for layer in range(self.dimensions.layers):
+            block = self._block(f"h.{layer}.", x, mask, cache)
+            found |= {f"h.{layer}.{name}": value for name, value in block.items()}
+            x = block["out"]
+        normalized, ln_f = self.layer_norm("ln_f", x)
+        logits = self._product(ln_f, self.weights["wte.weight"].T)
+        last = logits[:, -1]
+        found |= {"ln_f.normalized": normalized, "ln_f": ln_f, "logits": logits, "logits.last": last}
+        found["token"] = last.argmax(-1)
+        return found | {f"probs.t{t:g}": self._softmax(last / F32(t)) for t in (0.5, 1.0, 2.0)}
 
-    def last(self, logits: Array) -> Array:
-        return logits[:, -1]
-
-    def argmax(self, logits: Array) -> Array:
-        return logits.argmax(-1)
-
-    def softmax(self, logits: Array, temperature: float) -> Array:
-        return self._softmax(logits / F32(temperature))
+    def _block(self, h: str, x: Array, mask: Array, cache: Mapping[str, Array]) -> dict[str, Array]:
+        normalized_1, ln_1 = self.layer_norm(h + "ln_1", x)
+        q, k, v = self.qkv(h + "attn.c_attn", ln_1)
+        cached_k, cached_v = (
+            self.append(cache.get(h + "attn.cached_k"), k),
+            self.append(cache.get(h + "attn.cached_v"), v),
+        )
+        scores = self.scores(q, cached_k)
+        probs = self._softmax(scores + mask[:, None])
+        context = self.context(probs, cached_v)
+        attended = self.linear(h + "attn.c_proj", context)
+        mid = self.add(x, attended)
+        normalized_2, ln_2 = self.layer_norm(h + "ln_2", mid)
+        fc = self.linear(h + "mlp.c_fc", ln_2)
+        act = self.activation(fc)
+        fed = self.linear(h + "mlp.c_proj", act)
+        norms = {"ln_1.normalized": normalized_1, "ln_1": ln_1, "ln_2.normalized": normalized_2, "ln_2": ln_2}
+        heads = {"attn.q": q, "attn.k": k, "attn.v": v, "attn.cached_k": cached_k, "attn.cached_v": cached_v}
+        pattern = {"attn.scores": scores, "attn.mask": mask, "attn.probs": probs, "attn.context": context}
+        halves = {
+            "attn.out": attended,
+            "mid": mid,
+            "mlp.fc": fc,
+            "mlp.act": act,
+            "mlp.out": fed,
+            "out": self.add(mid, fed),
+        }
+        return norms | heads | pattern | halves
 
 
 CORRECT: dict[str, dict[str, object]] = {

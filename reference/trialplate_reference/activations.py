@@ -14,12 +14,6 @@ def probs_name(temperature: float) -> str:
     return f"probs.t{temperature:g}"
 
 
-def magnitude_name(name: str) -> str:
-    """`step0/embd` gives `step0/magnitude/embd`."""
-    step, _, activation = name.partition("/")
-    return f"{step}/magnitude/{activation}"
-
-
 def activation_shapes(config: ModelConfig, batch: int, position: int, length: int) -> dict[str, Shape]:
     """Shapes of a step of `length` tokens after `position` tokens."""
     keys = position + length

@@ -3,7 +3,7 @@
 import functools
 import importlib.metadata
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,10 @@ from tinygrad.tensor import Tensor
 from trialplate_reference.arrays import Array
 from trialplate_reference.bpe import BytePairEncoder
 from trialplate_reference.config import ModelConfig
+from trialplate_reference.half_precision import HALVES, rounded
 from trialplate_reference.kernels import Function, Kernels, tensor
-from trialplate_reference.operators import block
-from trialplate_reference.replay import tail
 from trialplate_reference.session import Reference, digests
-from trialplate_reference.storage import HALVES, StoredOperators, rounded
+from trialplate_reference.tail import tail
 from trialplate_reference.weights import read_weights
 
 # What follows computes rows, one a token: the first axis R. Keys come padded to the context length C.
@@ -82,10 +81,12 @@ def _softmax(logits: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
 
 
 class TinygradOperators:
-    """Single operations; arrays stand between them, so a chained pass and a replay share every kernel."""
+    """Single operations, with arrays between them. Every float result goes through `store`, which rounds it to half
+    precision where that is the implementation's: the kernels compute in f32.
+    """
 
-    def __init__(self, weights: dict[str, Tensor], config: ModelConfig):
-        self._weights, self._config = weights, config
+    def __init__(self, weights: dict[str, Tensor], config: ModelConfig, store: Callable[[Array], Array]):
+        self._weights, self._config, self._store = weights, config, store
         self._kernels = Kernels()
         self._layer_norm = functools.partial(_layer_norm, config.epsilon)
         self._mask = functools.partial(_mask, config.context, weights["wte.weight"].dtype)
@@ -96,13 +97,13 @@ class TinygradOperators:
         leading = arrays[0].shape[:2]
         flat = [array.reshape(-1, *array.shape[2:]) for array in arrays]
         outputs = self._kernels.rows(function, flat, weights=weights)
-        return [output.reshape(*leading, *output.shape[1:]) for output in outputs]
+        return [self._store(output.reshape(*leading, *output.shape[1:])) for output in outputs]
 
     def _attend(self, function: Function, per_query: Array, cached: Array) -> Array:
         """`function` of the queries of one row of the batch and that row's cache, for all rows."""
         padded = _pad(cached, 1, self._config.context)
         rows = zip(per_query, padded, strict=True)
-        return np.stack([self._kernels.rows(function, [queries], [keys])[0] for queries, keys in rows])
+        return self._store(np.stack([self._kernels.rows(function, [queries], [keys])[0] for queries, keys in rows]))
 
     def _module(self, name: str) -> tuple[Tensor, Tensor]:
         return self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
@@ -157,7 +158,7 @@ class TinygradOperators:
         return self._kernels.rows(_argmax, [logits])[0]
 
     def softmax(self, logits: Array, temperature: float) -> Array:
-        return self._kernels.rows(_softmax, [logits, np.full(len(logits), temperature, logits.dtype)])[0]
+        return self._store(self._kernels.rows(_softmax, [logits, np.full(len(logits), temperature, logits.dtype)])[0])
 
 
 class TinygradGPT2(Reference):
@@ -173,9 +174,8 @@ class TinygradGPT2(Reference):
             weights = {name: rounded(weight, precision) for name, weight in weights.items()}
         self._weights = {name: tensor(weight.astype(self.dtype, copy=False)) for name, weight in weights.items()}
         self._past: list[tuple[Array, Array]] = []
-        operators = TinygradOperators(self._weights, self.config)
-        self._head_weight = operators.head_weight
-        self.operators = StoredOperators(operators, precision) if precision in HALVES else operators
+        self.operators: TinygradOperators = TinygradOperators(self._weights, self.config, self._store)
+        self._head_weight = self.operators.head_weight
         self._encoder: BytePairEncoder | None = None
 
     def version(self) -> str:
@@ -200,6 +200,9 @@ class TinygradGPT2(Reference):
             self._encoder = BytePairEncoder(self.model / "tokenizer.json")
         return self._encoder.encode(text)
 
+    def _store(self, array: Array) -> Array:
+        return rounded(array, self.precision) if self.precision in HALVES else array
+
     def start(self, batch: int) -> None:
         self._past = []
 
@@ -211,7 +214,7 @@ class TinygradGPT2(Reference):
         present: list[tuple[Array, Array]] = []
         for layer in range(self.config.layers):
             past_k, past_v = self._past[layer] if self._past else (None, None)
-            values = block(ops, layer, x, past_k, past_v, mask)
+            values = _block(ops, layer, x, past_k, past_v, mask)
             activations |= {f"h.{layer}.{name}": value for name, value in values.items()}
             present.append((values["attn.cached_k"], values["attn.cached_v"]))
             x = values["out"]
@@ -219,7 +222,47 @@ class TinygradGPT2(Reference):
         normalized, ln_f = ops.layer_norm("ln_f", x)
         logits = ops.head(ln_f)
         activations |= {"ln_f.normalized": normalized, "ln_f": ln_f, "logits": logits}
-        return activations | dict(tail(ops, logits))
+        return activations | tail(ops, logits)
+
+
+def _block(
+    ops: TinygradOperators, layer: int, x: Array, past_k: Array | None, past_v: Array | None, mask: Array
+) -> dict[str, Array]:
+    """All activations of a pre-norm block, by their names within the layer."""
+    h = f"h.{layer}."
+    normalized_1, ln_1 = ops.layer_norm(h + "ln_1", x)
+    q, k, v = ops.qkv(h + "attn.c_attn", ln_1)
+    cached_k, cached_v = ops.append(past_k, k), ops.append(past_v, v)
+    scores = ops.scores(q, cached_k)
+    probs = ops.probs(scores, mask)
+    context = ops.context(probs, cached_v)
+    out = ops.linear(h + "attn.c_proj", context)
+    mid = ops.add(x, out)
+    normalized_2, ln_2 = ops.layer_norm(h + "ln_2", mid)
+    fc = ops.linear(h + "mlp.c_fc", ln_2)
+    act = ops.gelu(fc)
+    fed = ops.linear(h + "mlp.c_proj", act)
+    return {
+        "ln_1.normalized": normalized_1,
+        "ln_1": ln_1,
+        "attn.q": q,
+        "attn.k": k,
+        "attn.v": v,
+        "attn.cached_k": cached_k,
+        "attn.cached_v": cached_v,
+        "attn.scores": scores,
+        "attn.mask": mask,
+        "attn.probs": probs,
+        "attn.context": context,
+        "attn.out": out,
+        "mid": mid,
+        "ln_2.normalized": normalized_2,
+        "ln_2": ln_2,
+        "mlp.fc": fc,
+        "mlp.act": act,
+        "mlp.out": fed,
+        "out": ops.add(mid, fed),
+    }
 
 
 def _positions(batch: int, length: int, position: int) -> Array:

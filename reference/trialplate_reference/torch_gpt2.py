@@ -21,20 +21,14 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from trialplate_reference.activations import MASK_BUFFERS
 from trialplate_reference.arrays import Array
-from trialplate_reference.config import ModelConfig
-from trialplate_reference.replay import tail
+from trialplate_reference.half_precision import HALVES
 from trialplate_reference.session import Reference
-from trialplate_reference.storage import HALVES
+from trialplate_reference.tail import tail
 
-_ATTENTION = "trialplate"
 _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
 
 Model = Any
 """A `GPT2LMHeadModel`; the annotations of the library say `Tensor | Module` of every part of it."""
-
-
-def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Tensor:
-    return torch.matmul(query, key.transpose(-1, -2)) * scaling
 
 
 def _observed_attention(
@@ -47,15 +41,20 @@ def _observed_attention(
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hugging Face's eager attention, expression by expression, handing each result to the module's observer."""
-    scores = _scores(query, key, scaling)
+    scores = torch.matmul(query, key.transpose(-1, -2)) * scaling
     probs = F.softmax(scores + mask, dim=-1)
     context = torch.matmul(probs, value).transpose(1, 2)
     module.observer(cached_k=key.transpose(1, 2), cached_v=value.transpose(1, 2), scores=scores, mask=mask, probs=probs)
     return context, probs
 
 
-AttentionInterface.register(_ATTENTION, _observed_attention)
-AttentionMaskInterface.register(_ATTENTION, eager_mask)
+def register_attention(name: str, function: Any) -> None:
+    """Makes the library call `function` for models loaded with `attn_implementation=name`."""
+    AttentionInterface.register(name, function)
+    AttentionMaskInterface.register(name, eager_mask)
+
+
+register_attention("trialplate", _observed_attention)
 
 
 def _additive(mask: torch.Tensor, batch: int) -> torch.Tensor:
@@ -77,73 +76,13 @@ def load_model(model: Path, attention: str) -> Model:
 
 
 class TorchOperators:
-    """Single operations by the model's own modules."""
+    """What follows the logits, at the precision of the model."""
 
-    def __init__(self, model: Model, config: ModelConfig):
-        self._model, self._config = model, config
-        self._scaling = model.transformer.h[0].attn.scaling
-        self._dtype = model.dtype
-
-    def _module(self, name: str) -> Any:
-        return self._model.transformer.get_submodule(name)
+    def __init__(self, dtype: torch.dtype):
+        self._dtype = dtype
 
     def _stored(self, array: Array) -> torch.Tensor:
         return _tensor(array).to(self._dtype)
-
-    def embed(self, token_ids: Array, position: int) -> Array:
-        positions = torch.arange(position, position + token_ids.shape[1])
-        return _array(self._model.transformer.wte(_tensor(token_ids)) + self._model.transformer.wpe(positions)[None])
-
-    def layer_norm(self, name: str, x: Array) -> tuple[Array, Array]:
-        taken = self._stored(x)
-        return _array(self.normalized(taken)), _array(self._module(name)(taken))
-
-    def normalized(self, x: torch.Tensor) -> torch.Tensor:
-        return F.layer_norm(x, (self._config.width,), eps=self._config.epsilon)
-
-    def qkv(self, name: str, x: Array) -> tuple[Array, Array, Array]:
-        q, k, v = self.split_heads(self._module(name)(self._stored(x)))
-        return _array(q), _array(k), _array(v)
-
-    def split_heads(self, fused: torch.Tensor) -> list[torch.Tensor]:
-        shape = (*fused.shape[:2], self._config.heads, self._config.head_width)
-        return [part.reshape(shape) for part in torch.split(fused, self._config.width, dim=2)]
-
-    def append(self, past: Array | None, new: Array) -> Array:
-        """Through the cache class that the model itself uses, for one tensor as both keys and values."""
-        cache = DynamicCache()
-        for part in (past, new):
-            if part is not None:
-                heads_first = self._stored(part).transpose(1, 2)
-                cached, _ = cache.update(heads_first, heads_first, 0)
-        return _array(cached.transpose(1, 2))
-
-    def scores(self, q: Array, cached_k: Array) -> Array:
-        return _array(_scores(self._stored(q).transpose(1, 2), self._stored(cached_k).transpose(1, 2), self._scaling))
-
-    def mask(self, batch: int, position: int, length: int) -> Array:
-        mask = eager_mask(batch, length, position + length, q_offset=position, dtype=self._dtype)
-        return _array(_additive(mask, batch))
-
-    def probs(self, scores: Array, mask: Array) -> Array:
-        return _array(F.softmax(self._stored(scores) + self._stored(mask)[:, None], dim=-1))
-
-    def context(self, probs: Array, cached_v: Array) -> Array:
-        return _array(
-            torch.matmul(self._stored(probs), self._stored(cached_v).transpose(1, 2)).transpose(1, 2).flatten(2)
-        )
-
-    def linear(self, name: str, x: Array) -> Array:
-        return _array(self._module(name)(self._stored(x)))
-
-    def add(self, x: Array, y: Array) -> Array:
-        return _array(self._stored(x) + self._stored(y))
-
-    def gelu(self, x: Array) -> Array:
-        return _array(self._model.transformer.h[0].mlp.act(self._stored(x)))
-
-    def head(self, x: Array) -> Array:
-        return _array(self._model.lm_head(self._stored(x)))
 
     def last(self, logits: Array) -> Array:
         return _array(self._stored(logits[:, -1]))
@@ -157,18 +96,19 @@ class TorchOperators:
 
 class TorchGPT2(Reference):
     name = "torch"
+    attention = "trialplate"
 
     def __init__(self, model: str, precision: str, threads: int):
         super().__init__(Path(model), precision)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
-        self._model = load_model(self.model, _ATTENTION)
+        self._model = load_model(self.model, self.attention)
         if precision in HALVES:
             self._weight_digests()  # of what was read, before it is rounded
         self._model = self._model.to(_DTYPES[precision])
         self._observed: dict[str, torch.Tensor] = {}
         self._cache = DynamicCache()
-        self.operators: TorchOperators = TorchOperators(self._model, self.config)
+        self.operators = TorchOperators(self._model.dtype)
         self._observe()
 
     def version(self) -> str:
@@ -187,9 +127,6 @@ class TorchGPT2(Reference):
     def head_is_tied(self) -> bool:
         return bool(self._model.lm_head.weight.data_ptr() == self._model.transformer.wte.weight.data_ptr())
 
-    def multiply(self, x: Array, y: Array) -> Array:
-        return _array(torch.matmul(*(torch.from_numpy(np.require(factor, requirements="W")) for factor in (x, y))))
-
     def tokenize(self, text: str) -> list[int]:
         path = self.model / "tokenizer.json"
         return Tokenizer.from_file(str(path)).encode(text, add_special_tokens=False).ids
@@ -203,7 +140,7 @@ class TorchGPT2(Reference):
         self._observed.clear()
         self._model(_tensor(token_ids), past_key_values=self._cache, use_cache=True)
         activations = {name: _array(value) for name, value in self._observed.items()}
-        return activations | dict(tail(self.operators, activations["logits"]))
+        return activations | tail(self.operators, activations["logits"])
 
     def _observe(self) -> None:
         """Hook every activation: at the input or the output of the module that computes or consumes it."""
@@ -232,22 +169,25 @@ class TorchGPT2(Reference):
         module.register_forward_hook(lambda _, __, output: self._observed.__setitem__(name, output))
 
     def _on_norm(self, module: nn.Module, name: str) -> None:
+        width, epsilon = self.config.width, self.config.epsilon
+
         def observe(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            self._observed[name + ".normalized"] = self.operators.normalized(args[0])
+            self._observed[name + ".normalized"] = F.layer_norm(args[0], (width,), eps=epsilon)
             self._observed[name] = output
 
         module.register_forward_hook(observe)
 
     def _on_qkv(self, attention: Any, prefix: str) -> None:
         def observe(_: nn.Module, __: Any, output: torch.Tensor) -> None:
-            for name, value in zip("qkv", self.operators.split_heads(output), strict=True):
-                self._observed[prefix + name] = value
+            shape = (*output.shape[:2], self.config.heads, self.config.head_width)
+            for name, part in zip("qkv", torch.split(output, self.config.width, dim=2), strict=True):
+                self._observed[prefix + name] = part.reshape(shape)
 
         attention.c_attn.register_forward_hook(observe)
 
     def _attention_observer(self, prefix: str) -> Any:
         def observe(mask: torch.Tensor, **values: torch.Tensor) -> None:
-            self._observed[prefix + "mask"] = _additive(mask, values["scores"].shape[0])
+            self._observed[prefix + "mask"] = _additive(mask, values["cached_k"].shape[0])
             self._observed |= {prefix + name: value for name, value in values.items()}
 
         return observe

@@ -1,42 +1,31 @@
-"""PyTorch's fused attention, as a correct implementation for benches: it tells no scores and no probabilities."""
+"""PyTorch's fused attention, as a correct implementation for benches: it shows no scores and no probabilities."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from trialplate_reference.activations import activation_shapes
-from trialplate_reference.arrays import Array
-from trialplate_reference.case import Case
-from trialplate_reference.replay import StepInputs
-from trialplate_reference.torch_gpt2 import TorchGPT2
+from trialplate_reference.torch_gpt2 import TorchGPT2, register_attention
+
+
+def _fused_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scaling: float,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    module.observer(cached_k=key.transpose(1, 2), cached_v=value.transpose(1, 2), mask=mask)
+    return context.transpose(1, 2), None
+
+
+register_attention("trialplate-sdpa", _fused_attention)
 
 
 class TorchSdpa(TorchGPT2):
     name = "torch-sdpa"
-
-    def replay(
-        self,
-        case: Mapping[str, object],
-        inputs: dict[str, Array],
-        magnitudes: float | None,
-        storage: Mapping[str, object] | None = None,
-    ) -> dict[str, Array]:
-        """The composites `whole/h.{l}.attn.out`, each from the queries and the cache in `inputs`, and nothing else."""
-        if magnitudes is not None:
-            raise ValueError("magnitudes need every operation; fused attention has one")
-        parsed = Case.parse(case, self.config)
-        outputs: dict[str, Array] = {}
-        for step in parsed.steps():
-            shapes = activation_shapes(self.config, parsed.batch, step.position, step.length)
-            given = StepInputs(inputs, step.prefix, shapes, self.dtype, lambda array: array)
-            visible = torch.from_numpy(self.operators.mask(parsed.batch, step.position, step.length) == 0)
-            for layer in range(self.config.layers):
-                attn = f"h.{layer}.attn."
-                q, k, v = (
-                    torch.from_numpy(given[attn + name]).transpose(1, 2) for name in ("q", "cached_k", "cached_v")
-                )
-                context = F.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None])
-                merged = context.transpose(1, 2).flatten(2).numpy()
-                outputs[f"{step.prefix}whole/{attn}out"] = self.operators.linear(attn + "c_proj", merged)
-        return outputs
+    attention = "trialplate-sdpa"
+    unobserved = ("attn.scores", "attn.probs")

@@ -62,6 +62,9 @@ enum Command {
     /// Measure: speed, memory, the smallest bug that is seen
     #[command(disable_help_flag = true)]
     Bench(PassedOn),
+    /// Say what is kept between runs, and remove it
+    #[command(disable_help_flag = true)]
+    Cache(PassedOn),
     /// Run everything that must hold: format, lints, tests of both languages, tidy, `checkpoint all`
     Test(test::Arguments),
     /// Fuzz what strangers write, guided by coverage (needs a nightly toolchain)
@@ -111,6 +114,9 @@ fn run() -> Result<ExitCode, Failure> {
     match command {
         Command::Checkpoint(_) => checkpoint::run(&repository, &untouched_arguments()),
         Command::Bundle(_) => bundle::run(&repository, &untouched_arguments()),
+        Command::Cache(_) => {
+            conformance::become_it(&repository, "cache", &untouched_arguments(), conformance::Build::Alone)
+        }
         Command::Bench(_) => bench::run(&repository, &untouched_arguments()),
         Command::Test(arguments) => test::run(&repository, &arguments),
         Command::Fuzz(arguments) => fuzz::run(&repository, &arguments),

@@ -49,8 +49,6 @@ enum Work {
     CargoWithReferences(&'static [&'static str]),
     /// A module of the environment with these arguments, in `reference/`.
     Python(&'static [&'static str]),
-    /// The same in the worker's interpreter, which has the rules of magnitudes compiled.
-    Worker(&'static [&'static str]),
     Setup,
     Tidy,
     /// The verifier of bundles in Python, on the bundles that cargo's verifier is tested on.
@@ -84,7 +82,7 @@ const STEPS: [Step; 11] = [
         says: "tests of the Rust code",
         work: Work::CargoWithReferences(&["test", "--workspace"]),
     },
-    Step { name: "pytest", says: "tests of the Python code", work: Work::Worker(&["pytest"]) },
+    Step { name: "pytest", says: "tests of the Python code", work: Work::Python(&["pytest"]) },
     Step {
         name: "verifiers",
         says: "the second verifier on every hostile bundle",
@@ -184,13 +182,6 @@ fn work(repository: &Repository, work: &Work) -> Result<Option<String>, Failure>
             let mut python = repository.python_command();
             python.current_dir(repository.reference()).arg("-m").args(*arguments);
             process::run(python)?
-        }
-        Work::Worker(arguments) => {
-            let programs = Programs::build(repository, Build::WithReferences)?;
-            let mut worker = Command::new(&programs.worker);
-            programs.tell(&mut worker, repository);
-            worker.current_dir(repository.reference()).arg("-m").args(*arguments);
-            process::run(worker)?
         }
         Work::SecondVerifier => {
             setup::ensure(repository)?;

@@ -4,7 +4,6 @@
 //! answers on standard output with one [`Event`] as JSON per line. Standard error is free text, kept as evidence. It
 //! exits 0 when every job was attempted, whatever became of them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Case, Identity, Precision};
 
 /// Version of this protocol.
-pub const SCHEMA: &str = "trialplate/work/1";
+pub const SCHEMA: &str = "trialplate/work/2";
 
 /// All that one process is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,98 +31,14 @@ pub struct WorkList {
     pub jobs: Vec<Job>,
 }
 
-/// One capture to produce.
+/// One capture to produce: the whole forward pass of a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
     /// What the model is given.
     pub case: Case,
-    /// Chained or isolated.
-    pub task: Task,
     /// Where the capture goes; it appears there whole or not at all.
     pub output: PathBuf,
-}
-
-/// Chained or isolated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", try_from = "RawTask")]
-pub enum Task {
-    /// The whole forward pass.
-    Run,
-    /// Each activation alone, from its direct inputs.
-    Replay {
-        /// The capture that holds the inputs.
-        inputs: PathBuf,
-        /// When the error bound of each element is wanted too (f64 only). The capture then has `magnitude/NAME` beside
-        /// each float `NAME`.
-        magnitudes: Option<Magnitudes>,
-    },
-}
-
-/// Of what the error bounds are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Magnitudes {
-    /// `c`: how many standard errors a correct implementation may be off.
-    pub confidence: f64,
-    /// Where results are stored in half precision; none for f32. The bounds are in units of that precision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage: Option<Storage>,
-}
-
-/// Where a subject that computes in f32 stores in half precision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Storage {
-    /// The half precision.
-    pub precision: Precision,
-    /// By activation, `{l}` not filled in.
-    pub rounds: BTreeMap<String, Vec<Rounds>>,
-}
-
-/// What is rounded to half precision where an activation is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rounds {
-    /// What it is computed from.
-    Inputs,
-    /// Matrices, scales, biases and tables.
-    Weights,
-    /// Results inside the operation.
-    Intermediates,
-    /// The result.
-    Output,
-    /// What its parts say; for composites.
-    Parts,
-}
-
-/// [`Task`] as it is read: serde would take any field beside a variant that has none of its own.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
-enum RawTask {
-    Run {},
-    Replay { inputs: PathBuf, magnitudes: Option<Magnitudes> },
-}
-
-impl TryFrom<RawTask> for Task {
-    type Error = String;
-
-    fn try_from(raw: RawTask) -> Result<Self, String> {
-        match raw {
-            RawTask::Run {} => Ok(Self::Run),
-            RawTask::Replay { magnitudes: Some(Magnitudes { confidence: c, .. }), .. }
-                if !(c.is_finite() && c > 0.0) =>
-            {
-                Err(format!("the confidence of `magnitudes` is {c}, expected a number above 0"))
-            }
-            RawTask::Replay { magnitudes: Some(Magnitudes { storage: Some(storage), .. }), .. }
-                if !storage.precision.is_half() =>
-            {
-                Err(format!("the storage of `magnitudes` is {}, expected f16 or bf16", storage.precision))
-            }
-            RawTask::Replay { inputs, magnitudes } => Ok(Self::Replay { inputs, magnitudes }),
-        }
-    }
 }
 
 /// One line of an answer.
@@ -151,13 +66,8 @@ pub enum Event {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, Job, Magnitudes, Rounds, SCHEMA, Storage, Task, WorkList};
+    use super::{Event, Job, SCHEMA, WorkList};
     use crate::{Case, Identity, Precision};
-
-    fn magnitudes() -> Magnitudes {
-        let rounds = [("embd".to_owned(), vec![Rounds::Weights, Rounds::Output])].into();
-        Magnitudes { confidence: 4.875, storage: Some(Storage { precision: Precision::Bf16, rounds }) }
-    }
 
     fn work() -> WorkList {
         let case = Case {
@@ -168,17 +78,14 @@ mod tests {
             generate: 1,
             forced: Some(vec![vec![3]]),
         };
-        let job = |task| Job { case: case.clone(), task, output: "out/run.safetensors".into() };
+        let job = |output: &str| Job { case: case.clone(), output: output.into() };
         WorkList {
             schema: SCHEMA.to_owned(),
             implementation: "torch".to_owned(),
             precision: Precision::F64,
             model: "models/gpt2".into(),
             threads: 2,
-            jobs: vec![
-                job(Task::Run),
-                job(Task::Replay { inputs: "in.safetensors".into(), magnitudes: Some(magnitudes()) }),
-            ],
+            jobs: vec![job("out/first.safetensors"), job("out/second.safetensors")],
         }
     }
 
@@ -206,13 +113,6 @@ mod tests {
     fn work_is_read_back() {
         let text = serde_json::to_string(&work()).unwrap();
         assert_eq!(serde_json::from_str::<WorkList>(&text).unwrap(), work());
-        assert!(text.contains(r#""task":{"kind":"run"}"#), "{text}");
-        assert!(
-            text.contains(
-                r#""magnitudes":{"confidence":4.875,"storage":{"precision":"bf16","rounds":{"embd":["weights","output"]}}}"#
-            ),
-            "{text}"
-        );
     }
 
     #[test]
@@ -229,15 +129,10 @@ mod tests {
     fn unknown_fields_are_rejected_everywhere() {
         let text = serde_json::to_string(&work()).unwrap();
         let changed = with_one_field_more(&text);
-        assert_eq!(
-            changed.len(),
-            10,
-            "the list, two jobs, in each a case and a task, and three of the magnitudes"
-        );
+        assert_eq!(changed.len(), 5, "the list, two jobs, and in each a case");
         for text in changed {
             let error = serde_json::from_str::<WorkList>(&text).unwrap_err().to_string();
-            let entry_of_rounds = text.contains(r#""rounds":{"surplus""#) && error.contains("invalid type");
-            assert!(entry_of_rounds || error.contains("unknown field `surplus`"), "{text}: {error}");
+            assert!(error.contains("unknown field `surplus`"), "{text}: {error}");
         }
         for text in
             events().iter().flat_map(|event| with_one_field_more(&serde_json::to_string(event).unwrap()))
@@ -248,19 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kinds_are_rejected() {
-        let negative = r#"{"kind":"replay","inputs":"in","magnitudes":{"confidence":-1.0}}"#;
-        let not_half = r#"{"kind":"replay","inputs":"in","magnitudes":{"confidence":1.0,"storage":{"precision":"f32","rounds":{}}}}"#;
-        for text in [
-            negative,
-            not_half,
-            r#"{"kind":"Run"}"#,
-            r#"{"kind":"train"}"#,
-            "{}",
-            r#"{"kind":"run","kind":"run"}"#,
-        ] {
-            assert!(serde_json::from_str::<Task>(text).is_err(), "{text}");
-        }
+    fn unknown_events_are_rejected() {
         for text in [r#"{"event":"ready"}"#, r#"{"event":"done","job":-1}"#, r#"{"event":"gone","job":1}"#] {
             assert!(serde_json::from_str::<Event>(text).is_err(), "{text}");
         }

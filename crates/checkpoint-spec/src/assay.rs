@@ -1,35 +1,38 @@
 //! Compares one case's captures: shape and dtype first, then values. Produces numbers, never verdicts.
 
-mod derive;
+mod chained;
 mod evidence;
-mod half;
+mod isolated;
 mod measure;
-mod peers;
 mod quorum;
 mod recorded;
-mod ties;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use capture::{Case, Precision, TensorName, TensorSource};
+use capture::{Precision, TensorName, TensorSource};
+use oracle::{ApplyError, Rounding};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Captures, CaseEvidence, ReferenceCaptures, Setting};
-pub use peers::PeerObservation;
+pub(crate) use chained::replica_bounds;
+pub use evidence::{CaseEvidence, ReferenceCaptures, Setting, Source};
 pub use quorum::QuorumObservation;
 pub(crate) use quorum::scaled_tolerance;
 pub use recorded::recorded;
-pub use ties::first_flips_are_ties;
 
-use measure::{IntoOutcome, Side, against_oracle, fetch, fetch_f64, matched, replayed, same_bits};
+use chained::{Pass, Passed, Replicas};
+use isolated::Isolated;
+use measure::{IntoOutcome, fetch, same_bits};
 
 use crate::Measured;
 use crate::checks::{CheckContext, Examination};
 use crate::plan::{Required, Traits, direct_inputs, required};
 use crate::results::{Mode, Outcome};
-use crate::spec::{ActivationSpec, Rule, SpecError};
+use crate::spec::{Judgement, Rule, SpecError};
+
+/// The graph at f64, as a voice and as the judge.
+pub const ORACLE: &str = "graph@f64";
 
 /// Who judges when expected values follow from the subject's own activations.
 pub const ITSELF: &str = "itself";
@@ -51,7 +54,7 @@ pub struct Observation {
     /// The direct inputs, by tensor name. They follow from the specs, so no record has them.
     #[serde(skip)]
     pub inputs: Vec<TensorName>,
-    /// What the root mean square error against the oracle may be, in a chained run.
+    /// What the root mean square error against the oracle's chain may be, where nothing nearer judges.
     pub chained_allowed: Option<Measured>,
 }
 
@@ -81,163 +84,189 @@ pub struct CaseAssay {
     pub requirements: Vec<ExaminedRequirement>,
     /// Activations of the subject that no spec asks for.
     pub unexpected: Vec<TensorName>,
-    /// The references against each other at f64.
+    /// The voices against each other at f64.
     pub quorum: Vec<QuorumObservation>,
-    /// The f32 references measured as if they were subjects.
-    pub peers: Vec<PeerObservation>,
+    /// What decides nothing and is shown: chained errors of the subject and its peers, and the peers judged from their own
+    /// inputs as if they were the subject.
+    pub measured: Vec<Measurement>,
+}
+
+/// One activation of one implementation against the oracle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// The implementation: `torch@f32`.
+    pub implementation: String,
+    /// What was compared.
+    pub required: Required,
+    /// Chained or isolated.
+    pub mode: Mode,
+    /// The numbers, or why there are none.
+    pub outcome: Outcome,
+}
+
+/// Why a case cannot be assayed.
+#[derive(Debug, thiserror::Error)]
+pub enum AssayError {
+    /// The specs do not fit the model.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The oracle's chain cannot be computed.
+    #[error("the oracle cannot run the case: {0}")]
+    Chain(#[from] ApplyError),
 }
 
 /// The numbers that do not depend on the subject's captures.
 #[derive(Clone, Debug)]
 pub struct ReferenceAssay {
-    /// The references against each other at f64.
+    /// The voices against each other at f64.
     pub quorum: Vec<QuorumObservation>,
-    /// The f32 references measured as if they were subjects.
-    pub peers: Vec<PeerObservation>,
+    replicas: Option<Replicas>,
 }
 
 /// Compares everything that specs, architecture and case require, on as many threads as the caller's pool has: what
 /// comes out is in the order of the plan, whoever computed it.
-pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseAssay, SpecError> {
-    assay_subject(setting, evidence, assay_references(setting, evidence)?)
+///
+/// # Errors
+/// If the specs do not fit the model, or the oracle cannot run the case.
+pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseAssay, AssayError> {
+    let plan = plan(setting, evidence)?;
+    let passed = pass(setting, evidence, &plan)?;
+    let references = voices(setting, evidence, &plan, &passed)?;
+    let mut assay = assay_subject(setting, evidence, references)?;
+    passed.count_ties(&mut assay.observations);
+    let peers = peers(setting, evidence, &plan);
+    assay.measured = passed.measurements(setting, evidence, &plan).into_iter().chain(peers).collect();
+    Ok(assay)
 }
 
-/// Compares the references with each other and with the oracle.
+/// Compares the voices with each other.
+///
+/// # Errors
+/// As [`assay`].
 pub fn assay_references(
     setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
-) -> Result<ReferenceAssay, SpecError> {
-    let (run, replay) = plans(setting, evidence)?;
-    Ok(ReferenceAssay {
-        quorum: quorum::observe(setting, evidence)?,
-        peers: peers::observe(setting, evidence, &run, &replay),
-    })
+) -> Result<ReferenceAssay, AssayError> {
+    let plan = plan(setting, evidence)?;
+    let passed = pass(setting, evidence, &plan)?;
+    let replicas = Replicas::of_forced(setting, evidence.case)?;
+    Ok(ReferenceAssay { replicas, ..voices(setting, evidence, &plan, &passed)? })
 }
 
-/// Compares the subject with references that were compared already.
+/// Judges the subject beside voices that were compared already. Nothing that only is to be shown is measured.
+///
+/// # Errors
+/// As [`assay`].
 pub fn assay_subject(
     setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
     references: ReferenceAssay,
-) -> Result<CaseAssay, SpecError> {
-    let (run, replay) = plans(setting, evidence)?;
-    let assayer = Assayer { setting, evidence };
-    let ReferenceAssay { quorum, peers } = references;
-    let worst = peers::worst_chained(setting, &peers);
-    let of_run = run.par_iter().flat_map_iter(|required| {
-        if assayer.is_stored_in_half(required) {
-            assayer.observe_half(required, &worst).into_iter().collect()
-        } else {
-            assayer.observe_run(required)
-        }
-    });
-    let of_replay = replay.par_iter().filter_map(|required| assayer.observe_replay(required));
-    let mut observations: Vec<Observation> = of_run.chain(of_replay).collect();
-    if !setting.precision().is_half() {
-        peers::bound_chained_errors(setting, evidence, &peers, &mut observations);
-    }
+) -> Result<CaseAssay, AssayError> {
+    let plan = plan(setting, evidence)?;
+    let rules = setting.specs.rules(setting.confidence, setting.precision());
+    let assayer = Assayer { setting, evidence, rules: &rules, replicas: references.replicas.as_ref() };
+    let observations = plan.par_iter().flat_map_iter(|required| assayer.observe(required)).collect();
     Ok(CaseAssay {
         case: evidence.case.id.clone(),
         observations,
-        requirements: assayer.examine_requirements(&run),
+        requirements: assayer.examine_requirements(&plan),
         unexpected: assayer.unexpected()?,
-        quorum,
-        peers,
+        quorum: references.quorum,
+        measured: Vec::new(),
     })
 }
 
-/// What a run and a replay must hold.
-fn plans(
+fn plan(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Vec<Required>, SpecError> {
+    required(setting.specs, setting.architecture, evidence.case, setting.traits, Precision::F32)
+}
+
+/// The oracle's chain with everything that is compared with it; nothing where the model is not at hand.
+fn pass(setting: &Setting<'_>, evidence: &CaseEvidence<'_>, plan: &[Required]) -> Result<Passed, ApplyError> {
+    setting.model.map_or_else(|| Ok(Passed::default()), |model| Pass::run(setting, evidence, plan, model))
+}
+
+fn voices(
     setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
-) -> Result<(Vec<Required>, Vec<Required>), SpecError> {
-    let plan = |mode| {
-        required(setting.specs, setting.architecture, evidence.case, setting.traits, mode, Precision::F32)
-    };
-    Ok((plan(Mode::Run)?, plan(Mode::Replay)?))
+    plan: &[Required],
+    passed: &Passed,
+) -> Result<ReferenceAssay, AssayError> {
+    let mut quorum = quorum::observe(setting, evidence)?;
+    quorum.extend(passed.quorum(setting, evidence, plan));
+    Ok(ReferenceAssay { quorum, replicas: None })
+}
+
+/// The peers of the subject, each judged from its own inputs.
+fn peers(setting: &Setting<'_>, evidence: &CaseEvidence<'_>, plan: &[Required]) -> Vec<Measurement> {
+    let precision = setting.precision().peer();
+    let rules = setting.specs.rules(setting.confidence, precision);
+    let is_rounded =
+        |required: &&Required| matches!(setting.specs.of(required).judgement(), Some(Judgement::Budget(_)));
+    let mut measurements = Vec::new();
+    for (implementation, source) in evidence.measured(setting).into_iter().skip(1) {
+        let (case, side) = (evidence.case, implementation.as_str());
+        let isolated = Isolated { setting, case, source, side, precision, rules: &rules };
+        let found: Vec<Measurement> = plan
+            .par_iter()
+            .filter(is_rounded)
+            .map(|required| Measurement {
+                implementation: implementation.clone(),
+                required: required.clone(),
+                mode: Mode::Isolated,
+                outcome: isolated.judge(required),
+            })
+            .collect();
+        measurements.extend(found);
+    }
+    measurements
 }
 
 struct Assayer<'a> {
     setting: &'a Setting<'a>,
     evidence: &'a CaseEvidence<'a>,
+    rules: &'a [Rounding],
+    replicas: Option<&'a Replicas>,
 }
 
 impl Assayer<'_> {
-    fn activation(&self, required: &Required) -> &ActivationSpec {
-        &self.setting.specs.specs[required.spec].activations[required.activation]
-    }
-
-    fn observe_run(&self, required: &Required) -> Vec<Observation> {
-        let mut observations = Vec::new();
-        let case = self.evidence.case;
-        let actual = || fetch(self.evidence.subject.run, "subject", required);
-        let mut push = |reference: String, outcome| {
-            observations.push(self.observation(required, Mode::Run, reference, outcome));
+    fn observe(&self, required: &Required) -> Vec<Observation> {
+        let isolated = || Isolated {
+            setting: self.setting,
+            case: self.evidence.case,
+            source: self.evidence.subject,
+            side: "subject",
+            precision: self.setting.precision(),
+            rules: self.rules,
         };
-        match &self.activation(required).rule {
-            Rule::Derived { from, .. } => {
-                // Derived only beside a tensor of that very layout: a record's word alone allocates nothing.
-                let expected = || derive::derive(*from, required, case, self.evidence.subject.run);
-                push(
-                    ITSELF.to_owned(),
-                    actual().and_then(|a| Ok(same_bits(&a, &expected()?))).into_outcome(),
-                );
+        let observed = |mode, reference: &str, outcome, chained_allowed| {
+            let observation = self.observation(required, mode, reference.to_owned(), outcome);
+            vec![Observation { chained_allowed, ..observation }]
+        };
+        match self.setting.specs.of(required).judgement() {
+            Some(Judgement::Budget(_)) => observed(Mode::Isolated, ORACLE, isolated().judge(required), None),
+            Some(Judgement::Bits(_) | Judgement::Rule(Rule::Derived { .. })) => {
+                observed(Mode::Isolated, ITSELF, isolated().judge(required), None)
             }
-            Rule::Tie { .. } => {
-                for reference in self.evidence.references {
-                    let outcome = actual().and_then(|actual| {
-                        let name = reference.at(Precision::F64);
-                        let expected = fetch(reference.f64.run, &name, required)?;
-                        ties::compare_tokens(required, &actual, &expected, self.setting, self.evidence)
-                    });
-                    push(reference.at(Precision::F64), outcome.into_outcome());
-                }
+            Some(Judgement::Rule(Rule::Chained { .. })) => {
+                let (outcome, allowed) =
+                    chained::by_replicas(self.setting, self.evidence, required, self.replicas);
+                observed(Mode::Chained, ORACLE, outcome, allowed)
             }
-            rule @ (Rule::Classic { .. } | Rule::Exact { .. }) => {
-                let criterion = rule.criterion();
-                for reference in self.evidence.peers(self.setting) {
-                    let name = reference.at(self.setting.precision().peer());
-                    let outcome = actual().and_then(|actual| {
-                        let expected = fetch(reference.peer.run, &name, required)?;
-                        Ok(matched(&actual, &expected, criterion))
-                    });
-                    push(name, outcome.into_outcome());
-                }
-                if let (Some(tolerance), Some(oracle)) = (rule.chained_tolerance(), self.evidence.oracle()) {
-                    let name = oracle.at(Precision::F64);
-                    let outcome = actual().and_then(|actual| {
-                        let expected = fetch_f64(oracle.f64.run, &name, required)?;
-                        against_oracle(&actual, &expected, tolerance, None, &name)
-                    });
-                    push(name, outcome.into_outcome());
-                }
-            }
+            Some(Judgement::Rule(Rule::Exact { .. })) => self.against_references(required),
+            None => Vec::new(),
         }
-        observations
     }
 
-    /// Whether it is a float that half precision keeps from being compared under a bound of f32.
-    fn is_stored_in_half(&self, required: &Required) -> bool {
-        self.setting.precision().is_half()
-            && required.dtype.is_float()
-            && matches!(self.activation(required).rule, Rule::Classic { .. } | Rule::Exact { .. })
-    }
-
-    fn observe_half(&self, required: &Required, worst: &BTreeMap<&TensorName, f64>) -> Option<Observation> {
-        let name = self.evidence.oracle()?.at(Precision::F64);
-        let (outcome, chained_allowed) = half::chained(self.setting, self.evidence, required, worst);
-        let observation = self.observation(required, Mode::Run, name, outcome);
-        Some(Observation { chained_allowed, ..observation })
-    }
-
-    fn observe_replay(&self, required: &Required) -> Option<Observation> {
-        let oracle = self.evidence.oracle()?;
-        let name = oracle.at(Precision::F64);
-        let subject = Side { source: self.evidence.subject.replay, name: "subject" };
-        let judge = Side { source: oracle.f64.replay, name: &name };
-        let bounds = (self.setting.confidence, self.setting.precision().peer());
-        let outcome = replayed(self.activation(required), required, bounds, subject, judge);
-        Some(self.observation(required, Mode::Replay, name, outcome))
+    fn against_references(&self, required: &Required) -> Vec<Observation> {
+        let compare = |reference: &ReferenceCaptures<'_>| {
+            let name = reference.at(Precision::F64);
+            let outcome = fetch(self.evidence.subject, "subject", required)
+                .and_then(|actual| Ok(same_bits(&actual, &fetch(reference.f64, &name, required)?, "subject")))
+                .into_outcome();
+            self.observation(required, Mode::Isolated, name, outcome)
+        };
+        self.evidence.references.iter().map(compare).collect()
     }
 
     fn observation(
@@ -261,7 +290,7 @@ impl Assayer<'_> {
 
     fn examine_requirements(&self, run: &[Required]) -> Vec<ExaminedRequirement> {
         let nothing = capture::Capture::default();
-        let subject = self.evidence.subject.run.unwrap_or(&nothing);
+        let subject = self.evidence.subject.unwrap_or(&nothing);
         let specs = self.setting.specs.specs.par_iter().enumerate();
         let asked = specs.flat_map_iter(|(index, spec)| {
             let examined =
@@ -292,6 +321,7 @@ impl Assayer<'_> {
             case: self.evidence.case,
             capture: subject,
             precision: self.setting.precision(),
+            false_alarm: self.setting.specs.judging.false_alarm.probability,
             not_contiguous: self.evidence.not_contiguous,
             required: &of,
         };
@@ -308,19 +338,9 @@ impl Assayer<'_> {
     fn unexpected(&self) -> Result<Vec<TensorName>, SpecError> {
         let Setting { specs, architecture, .. } = *self.setting;
         let everything = Traits { preallocated_cache: true, tokenizer: true };
-        let mut unexpected = Vec::new();
-        let captures = self.evidence.subject;
-        for (mode, source) in [(Mode::Run, captures.run), (Mode::Replay, captures.replay)] {
-            let names = source.map(TensorSource::names).unwrap_or_default();
-            let known = required(specs, architecture, self.evidence.case, everything, mode, Precision::F32)?;
-            let known: BTreeSet<TensorName> = known.into_iter().map(|known| known.name).collect();
-            unexpected.extend(names.difference(&known).cloned());
-        }
-        Ok(unexpected)
+        let names = self.evidence.subject.map(TensorSource::names).unwrap_or_default();
+        let known = required(specs, architecture, self.evidence.case, everything, Precision::F32)?;
+        let known: BTreeSet<TensorName> = known.into_iter().map(|known| known.name).collect();
+        Ok(names.difference(&known).cloned().collect())
     }
-}
-
-/// The case's own words for "this much of it": used by ties and quorum.
-fn last_step(case: &Case) -> usize {
-    case.schedule.len().saturating_sub(1)
 }

@@ -7,16 +7,13 @@
 //! `c = √(2·ln(2N/p)/3)`: 4.9 for N = 10⁶ and p = 10⁻⁹. Source: Higham & Mary, *A New Approach to Probabilistic
 //! Rounding Error Analysis*, SIAM J. Sci. Comput. 41(5), 2019.
 
-use std::collections::BTreeSet;
-
-use capture::protocol::{Rounds, Storage};
 use capture::{Case, Precision};
+use oracle::{HalfFormat, Rounding, Storage};
 use tensor_compare::{RoundingBudget, Slice};
 
 use crate::Architecture;
 use crate::plan::{Traits, required};
-use crate::results::Mode;
-use crate::spec::{ActivationSpec, BudgetRule, HalfRule, SpecError, SpecSet};
+use crate::spec::{ActivationSpec, Judgement, OperationLaw, SpecError, SpecSet};
 
 /// `c` of a run, from the specs' false-alarm probability and the number of elements that are held to a budget. The
 /// number is rounded up to a power of ten, so that `c` does not change with every case left out.
@@ -27,14 +24,14 @@ pub fn confidence(specs: &SpecSet, architecture: &Architecture, cases: &[&Case])
     let traits = Traits { preallocated_cache: false, tokenizer: false };
     let mut elements: u64 = 1;
     for case in cases {
-        for item in required(specs, architecture, case, traits, Mode::Replay, Precision::F32)? {
-            if specs.specs[item.spec].activations[item.activation].budget.is_some() {
+        for item in required(specs, architecture, case, traits, Precision::F32)? {
+            if matches!(specs.of(&item).judgement(), Some(Judgement::Budget(_))) {
                 elements = elements.saturating_add(item.shape.elements() as u64);
             }
         }
     }
     let decades = elements.checked_ilog10().unwrap_or(0) + u32::from(!is_power_of_ten(elements));
-    let probability = specs.false_alarm()?;
+    let probability = specs.judging.false_alarm.probability;
     let confidence = (2.0 * (2.0 * 10f64.powi(decades.cast_signed()) / probability).ln() / 3.0).sqrt();
     // Three decimals: no library's last digit of a logarithm may change a record.
     Ok((confidence * 1000.0).ceil() / 1000.0)
@@ -45,82 +42,75 @@ fn is_power_of_ten(number: u64) -> bool {
 }
 
 impl SpecSet {
-    /// Where a subject of that precision stores its results, for the oracle to derive its bounds from; none for f32.
-    pub fn storage(&self, precision: Precision) -> Option<Storage> {
-        let rounds = self.activations().filter_map(|(_, _, activation)| {
-            let rule = activation.budget.as_ref()?;
-            Some((activation.name.clone(), rule.half.rounds.clone()))
-        });
-        precision.is_half().then(|| Storage { precision, rounds: rounds.collect() })
+    /// The rules by which the oracle bounds the errors of an activation, in an implementation of that precision; none
+    /// where nothing is rounded.
+    pub fn rounding(
+        &self,
+        activation: &ActivationSpec,
+        confidence: f64,
+        precision: Precision,
+    ) -> Option<Rounding> {
+        let law = self.law(activation)?;
+        let format = half_format(precision);
+        let storage =
+            format.map(|format| Storage { format, rounds: law.half.rounds.iter().copied().collect() });
+        Some(Rounding { confidence, constants: self.judging.functions.constants, storage })
     }
 
-    fn false_alarm(&self) -> Result<f64, SpecError> {
-        let stated = self.specs.iter().find_map(|spec| spec.false_alarm.as_ref());
-        stated.map(|alarm| alarm.probability).ok_or_else(|| SpecError::Inconsistent {
-            file: self.family.clone(),
-            problem: "no spec states the false-alarm probability of a run".to_owned(),
+    /// The rules of all activations in the order of the graph; what moves data rounds nothing.
+    pub fn rules(&self, confidence: f64, precision: Precision) -> Vec<Rounding> {
+        let nothing = || Rounding { confidence, constants: self.judging.functions.constants, storage: None };
+        let of = |activation| self.rounding(activation, confidence, precision).unwrap_or_else(nothing);
+        self.activations().map(|(_, _, activation)| of(activation)).collect()
+    }
+
+    /// The budget to hold an activation to; none where nothing is rounded.
+    ///
+    /// Systematic error is not looked for in half precision: the rounding error of a stored weight is the same in every
+    /// row, that of a stored input in every column, and what is shared does not average out over elements.
+    pub fn budget(
+        &self,
+        activation: &ActivationSpec,
+        confidence: f64,
+        precision: Precision,
+    ) -> Option<RoundingBudget> {
+        let law = self.law(activation)?;
+        let slices = activation.budget.as_ref().map_or(&law.slices, |budget| &budget.slices);
+        let slices = slices.iter().filter_map(|slice| activation.slice(slice));
+        Some(RoundingBudget {
+            unit: Precision::F32.unit(),
+            confidence,
+            allowance: self.judging.systematic.allowance,
+            slices: if precision.is_half() { Vec::new() } else { slices.collect() },
+            shared_rows: law.shared_rows,
         })
+    }
+
+    /// How results of the activation's operation are judged; none where nothing is rounded.
+    pub fn law(&self, activation: &ActivationSpec) -> Option<&OperationLaw> {
+        match activation.judgement() {
+            Some(Judgement::Budget(op)) => self.operations.get(op.name()),
+            _ => None,
+        }
+    }
+}
+
+/// The format that a precision stores in, if it is a half one.
+pub(crate) fn half_format(precision: Precision) -> Option<HalfFormat> {
+    match precision {
+        Precision::F16 => Some(HalfFormat::F16),
+        Precision::Bf16 => Some(HalfFormat::Bf16),
+        Precision::F32 | Precision::F64 => None,
     }
 }
 
 impl ActivationSpec {
-    /// The budget to hold a replay of this activation to; none where nothing is rounded.
-    ///
-    /// Systematic error is not looked for in half precision: the rounding error of a stored weight is the same in every
-    /// row, that of a stored input in every column, and what is shared does not average out over elements.
-    pub fn rounding_budget(&self, confidence: f64, precision: Precision) -> Option<RoundingBudget> {
-        let slices = |rule: &BudgetRule| rule.slices.iter().filter_map(|slice| self.slice(slice)).collect();
-        self.budget.as_ref().map(|rule| RoundingBudget {
-            unit: precision.unit(),
-            confidence,
-            slices: if precision.is_half() { Vec::new() } else { slices(rule) },
-            shared_rows: rule.shared_rows,
-        })
-    }
-
-    fn slice(&self, name: &str) -> Option<Slice> {
+    pub(crate) fn slice(&self, name: &str) -> Option<Slice> {
         match name {
             "tensor" => Some(Slice::Tensor),
             "columns" => self.shape.len().checked_sub(2).map(Slice::Pair),
             "last" => self.shape.len().checked_sub(1).map(Slice::Axis),
             symbol => self.shape.iter().position(|dimension| dimension == symbol).map(Slice::Axis),
-        }
-    }
-
-    /// What is wrong with the budget as it is written.
-    pub(crate) fn validate_budget(&self) -> Result<(), String> {
-        let Some(BudgetRule { slices, reason, half, .. }) = &self.budget else { return Ok(()) };
-        if !self.replay {
-            return Err("has a rounding budget and cannot be replayed".to_owned());
-        }
-        if reason.trim().is_empty() {
-            return Err("has a rounding budget without a reason".to_owned());
-        }
-        self.validate_half(half)?;
-        match slices.iter().find(|slice| self.slice(slice).is_none()) {
-            Some(unknown) => Err(format!("the slice `{unknown}` is no axis of {:?}", self.shape)),
-            None => Ok(()),
-        }
-    }
-
-    fn validate_half(&self, HalfRule { rounds, reason }: &HalfRule) -> Result<(), String> {
-        if reason.trim().is_empty() {
-            return Err("has places of half precision without a reason".to_owned());
-        }
-        if rounds.iter().collect::<BTreeSet<_>>().len() != rounds.len() {
-            return Err(format!("is rounded to half precision twice in one place: {rounds:?}"));
-        }
-        let fits = if self.composite {
-            rounds.as_slice() == [Rounds::Parts]
-        } else {
-            !rounds.contains(&Rounds::Parts) && rounds.contains(&Rounds::Output)
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(format!(
-                "is rounded to half precision at {rounds:?}; a composite is at its parts, all else at its output"
-            ))
         }
     }
 }
@@ -138,47 +128,16 @@ mod tests {
     }
 
     #[test]
-    fn the_storage_says_something_of_every_budget_and_only_in_half_precision() {
-        let specs = SpecSet::bundled("gpt2").unwrap();
-        assert_eq!(specs.storage(Precision::F32), None);
-        let storage = specs.storage(Precision::F16).unwrap();
-        assert_eq!(storage.rounds["embd"], [Rounds::Weights, Rounds::Output]);
-        let budgets = specs.activations().filter(|(_, _, activation)| activation.budget.is_some());
-        assert_eq!(storage.rounds.len(), budgets.count());
-    }
-
-    #[test]
-    fn places_of_half_precision_are_checked() {
-        let specs = SpecSet::bundled("gpt2").unwrap();
-        let problem = |name: &str, rounds: &[Rounds], reason: &str| {
-            let (_, _, found) = specs.activations().find(|(_, _, found)| found.name == name).unwrap();
-            let mut activation = found.clone();
-            let budget = activation.budget.as_mut().unwrap();
-            budget.half = HalfRule { rounds: rounds.to_vec(), reason: reason.to_owned() };
-            activation.validate_budget().err()
-        };
-        let (whole, output) = ("whole/h.{l}.out", [Rounds::Output]);
-        assert_eq!(problem("embd", &output, "why"), None);
-        assert!(problem("embd", &output, " ").unwrap().contains("without a reason"));
-        assert!(problem("embd", &[Rounds::Output; 2], "why").unwrap().contains("twice in one place"));
-        for (name, rounds) in [
-            ("embd", vec![Rounds::Inputs]),
-            ("embd", vec![Rounds::Parts, Rounds::Output]),
-            (whole, output.into()),
-        ] {
-            assert!(problem(name, &rounds, "why").unwrap().contains("a composite is at its parts"), "{name}");
-        }
-    }
-
-    #[test]
     fn everything_that_is_rounded_has_a_budget_and_nothing_else() {
-        for spec in SpecSet::bundled("gpt2").unwrap().specs {
-            for activation in spec.activations {
-                let rounded = activation.replay
-                    && activation.kind == crate::Kind::Float
-                    && !matches!(activation.rule, crate::Rule::Derived { .. });
-                assert_eq!(activation.budget.is_some(), rounded, "{}", activation.name);
-            }
+        let specs = SpecSet::bundled("gpt2").unwrap();
+        for (_, _, activation) in specs.activations() {
+            let rounded = activation.op.as_ref().is_some_and(|op| !op.moves());
+            let budget = specs.budget(activation, 5.0, Precision::F32);
+            assert_eq!(budget.is_some(), rounded, "{}", activation.name);
+            let storage =
+                |precision| specs.rounding(activation, 5.0, precision).and_then(|rule| rule.storage);
+            assert!(storage(Precision::F32).is_none(), "{}", activation.name);
+            assert_eq!(storage(Precision::Bf16).is_some(), rounded, "{}", activation.name);
         }
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Architecture;
 use crate::plan::{Traits, required};
-use crate::results::{Difference, Mode, Repeat, Repeated};
+use crate::results::{Difference, Repeat, Repeated};
 use crate::spec::{SpecError, SpecSet};
 
 /// Processes that repeat the run that is judged, in order: threads, and how often each computes. More than one thread
@@ -50,7 +50,7 @@ pub fn repeated_activations<'a>(
 ) -> Result<Vec<RepeatedActivation>, SpecError> {
     let mut activations = Vec::new();
     for case in cases {
-        let plan = required(specs, architecture, case, traits, Mode::Run, Precision::F32)?;
+        let plan = required(specs, architecture, case, traits, Precision::F32)?;
         let named = plan.into_iter().map(|r| RepeatedActivation { case: case.id.clone(), name: r.name });
         activations.extend(named);
     }

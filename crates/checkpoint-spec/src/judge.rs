@@ -17,18 +17,18 @@ mod stored;
 
 use std::collections::BTreeMap;
 
-use capture::{Case, Identity, Precision};
+use capture::{Case, Identity, Precision, TensorName};
 
 pub use faults::{FaultFacts, fault_case, observe_fault};
 
 use crate::assay::CaseAssay;
 use crate::judge::finding::Law;
-use crate::plan::{Traits, required};
+use crate::plan::{Required, Traits, required};
 use crate::results::{
-    CaseSummary, Incident, Keep, LawNumbers, Mode, NotApplicable, PeerFigure, RESULTS_SCHEMA, Repeated,
-    Reservation, Results, StatisticsRecord, Verdict,
+    CaseSummary, GrowthError, GrowthRow, Incident, Keep, LawNumbers, Mode, NotApplicable, Outcome,
+    PeerFigure, RESULTS_SCHEMA, Repeated, Reservation, Results, Verdict,
 };
-use crate::spec::{Rule, SpecError};
+use crate::spec::{Judgement, Rule, SpecError};
 use crate::{Architecture, Measured, SpecSet};
 
 /// What is true of a run beside its numbers.
@@ -42,7 +42,7 @@ pub struct RunFacts {
     pub subject: Identity,
     /// What the registry knows of the subject.
     pub traits: Traits,
-    /// Who judged; the first is the oracle's implementation.
+    /// Who held the graph to account, in order of precedence.
     pub references: Vec<Identity>,
     /// The cases, with what each is for.
     pub cases: Vec<(Case, String)>,
@@ -72,8 +72,7 @@ pub struct RunFacts {
 
 /// Derives every verdict of a run.
 pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<Results, SpecError> {
-    let half = facts.subject.precision.is_half();
-    let law = Law { specs, subject_weights: facts.subject_weights, half };
+    let law = Law { specs, subject_weights: facts.subject_weights };
     let quorum = quorum::judge(facts, assays);
     let required = required_counts(specs, facts)?;
     let mut checkpoints = Vec::new();
@@ -85,7 +84,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
     }
     let peers = peers(specs, facts, assays);
     let faults = faults::judge(specs, facts);
-    let reservations = checkpoint::reservations(facts, &checkpoints, &peers, &faults);
+    let reservations = checkpoint::reservations(specs, facts, &checkpoints, &peers, &faults);
     let determinism = determinism::judge(specs, facts)?;
     let laws = laws::judge(specs, facts)?;
     let of_the_run = quorum.verdict.max(determinism.verdict).max(faults.verdict).max(laws.verdict);
@@ -100,6 +99,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         first_divergence: divergence::first(law, assays, &checkpoints),
         faults,
         peers,
+        growth: growth(specs, facts, assays),
         quorum,
         checkpoints,
         determinism,
@@ -117,26 +117,15 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
 /// Comparisons required by checkpoint. From specs, architecture, cases and the references asked for; what was found
 /// has no part in it.
 fn required_counts(specs: &SpecSet, facts: &RunFacts) -> Result<BTreeMap<usize, u64>, SpecError> {
-    let (subject, precision) = (facts.subject.to_string(), facts.subject.precision);
-    let is_peer = |r: &&Identity| format!("{}@{}", r.name, precision.peer()) != subject;
-    let peers = facts.references.iter().filter(is_peer).count() as u64;
     let references = facts.references.len() as u64;
     let mut counts = BTreeMap::new();
     for (case, _) in &facts.cases {
-        for mode in [Mode::Run, Mode::Replay] {
-            let plan = required(specs, &facts.architecture, case, facts.traits, mode, Precision::F32)?;
-            for item in plan {
-                let rule = &specs.specs[item.spec].activations[item.activation].rule;
-                let stored_in_half = precision.is_half() && item.dtype.is_float();
-                let comparisons = match (mode, rule) {
-                    (Mode::Replay, _) | (Mode::Run, Rule::Derived { .. }) => 1,
-                    (Mode::Run, Rule::Exact { .. } | Rule::Classic { .. }) if stored_in_half => 1,
-                    (Mode::Run, Rule::Tie { .. }) => references,
-                    (Mode::Run, Rule::Exact { .. }) => peers,
-                    (Mode::Run, Rule::Classic { .. }) => peers + 1,
-                };
-                *counts.entry(item.spec).or_default() += comparisons;
-            }
+        for item in required(specs, &facts.architecture, case, facts.traits, Precision::F32)? {
+            let comparisons = match specs.of(&item).judgement() {
+                Some(Judgement::Rule(Rule::Exact { .. })) => references,
+                _ => 1,
+            };
+            *counts.entry(item.spec).or_default() += comparisons;
         }
     }
     Ok(counts)
@@ -172,43 +161,91 @@ fn overall(
 /// The worst figures of each implementation at each checkpoint, the subject's first.
 fn peers(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Vec<PeerFigure> {
     let subject = facts.subject.to_string();
+    let implementations = implementations(facts);
     let mut figures: BTreeMap<(usize, usize), PeerFigure> = BTreeMap::new();
-    let implementations: Vec<String> = std::iter::once(subject.clone())
-        .chain(facts.references.iter().map(|r| format!("{}@{}", r.name, facts.subject.precision.peer())))
-        .collect();
-    let mut note = |spec: usize, implementation: &str, mode: Mode, statistics: &StatisticsRecord| {
+    let mut note = |required: &Required, implementation: &str, mode: Mode, outcome: &Outcome| {
         let Some(rank) = implementations.iter().position(|name| name == implementation) else { return };
-        let figure = figures.entry((spec, rank)).or_insert_with(|| PeerFigure {
-            checkpoint: specs.specs[spec].id.clone(),
+        let Some(statistics) = outcome.float_statistics() else { return };
+        let figure = figures.entry((required.spec, rank)).or_insert_with(|| PeerFigure {
+            checkpoint: specs.specs[required.spec].id.clone(),
             implementation: implementation.to_owned(),
-            run_max_abs: Measured(0.0),
-            replay_max_abs: Measured(0.0),
+            chained_max_abs: Measured(0.0),
+            isolated_max_abs: Measured(0.0),
             budget_used: None,
+            ceiling_used: None,
         });
         if let Some(budget) = &statistics.budget {
-            let so_far = figure.budget_used.unwrap_or(Measured(0.0));
-            figure.budget_used = Some(so_far.or_worse(budget.used));
+            worsen(&mut figure.budget_used, budget.used);
         }
-        let worst = match mode {
-            Mode::Run => &mut figure.run_max_abs,
-            Mode::Replay => &mut figure.replay_max_abs,
-        };
-        *worst = worst.or_worse(statistics.max_abs);
+        let has_ceiling = specs.of(required).ceiling.is_some() && !facts.subject.precision.is_half();
+        match mode {
+            Mode::Isolated => figure.isolated_max_abs = figure.isolated_max_abs.or_worse(statistics.max_abs),
+            Mode::Chained => {
+                figure.chained_max_abs = figure.chained_max_abs.or_worse(statistics.max_abs);
+                if has_ceiling {
+                    worsen(&mut figure.ceiling_used, statistics.used);
+                }
+            }
+        }
     };
     for assay in assays {
-        let oracle = |name: &str| name.ends_with("@f64");
-        for observation in assay.observations.iter().filter(|o| oracle(&o.reference)) {
-            if let Some(statistics) = observation.outcome.float_statistics() {
-                note(observation.required.spec, &subject, observation.mode, statistics);
-            }
+        for observation in assay.observations.iter().filter(|o| o.mode == Mode::Isolated) {
+            note(&observation.required, &subject, observation.mode, &observation.outcome);
         }
-        for observation in assay.peers.iter().filter(|o| o.implementation != subject) {
-            if let Some(statistics) = observation.outcome.float_statistics() {
-                note(observation.required.spec, &observation.implementation, observation.mode, statistics);
-            }
+        for found in &assay.measured {
+            note(&found.required, &found.implementation, found.mode, &found.outcome);
         }
     }
     figures.into_values().collect()
+}
+
+fn worsen(figure: &mut Option<Measured>, found: Measured) {
+    *figure = Some(figure.unwrap_or(Measured(0.0)).or_worse(found));
+}
+
+/// The subject, then its peers.
+fn implementations(facts: &RunFacts) -> Vec<String> {
+    let subject = facts.subject.to_string();
+    let peers = facts.references.iter().map(|r| format!("{}@{}", r.name, facts.subject.precision.peer()));
+    std::iter::once(subject.clone()).chain(peers.filter(|peer| *peer != subject)).collect()
+}
+
+/// The chained errors along the stream and in the logits, in execution order.
+fn growth(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Vec<GrowthRow> {
+    let roles = &specs.family.roles;
+    let implementations = implementations(facts);
+    let shown = |required: &Required| {
+        let name = &specs.of(required).name;
+        roles.stream.contains(name) || *name == roles.logits || *name == roles.generated_logits
+    };
+    let mut rows: Vec<GrowthRow> = Vec::new();
+    for assay in assays {
+        let mut places: BTreeMap<&TensorName, usize> = BTreeMap::new();
+        let chained = assay.measured.iter().filter(|found| found.mode == Mode::Chained);
+        for found in chained.filter(|found| shown(&found.required)) {
+            let Required { name, layer, .. } = &found.required;
+            let Some(statistics) = found.outcome.float_statistics() else { continue };
+            if !implementations.contains(&found.implementation) {
+                continue;
+            }
+            let place = *places.entry(name).or_insert_with(|| {
+                rows.push(GrowthRow {
+                    case: assay.case.clone(),
+                    step: name.step,
+                    name: name.activation.clone(),
+                    layer: *layer,
+                    errors: Vec::new(),
+                });
+                rows.len() - 1
+            });
+            rows[place].errors.push(GrowthError {
+                implementation: found.implementation.clone(),
+                rmse: statistics.rmse,
+                max_abs: statistics.max_abs,
+            });
+        }
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -6,14 +6,17 @@
 mod parts;
 mod plan;
 
-use capture::{Case, Precision, TensorSource};
+use std::collections::BTreeMap;
+
+use capture::{Case, Precision, TensorName, TensorSource};
+use oracle::Model;
 use serde::{Deserialize, Serialize};
-use tensor_compare::{Criterion, Element, MatchedPair, Tensor, compare};
+use tensor_compare::{Criterion, Element, MatchedPair, Tensor, Tolerance, compare};
 
 pub(crate) use plan::context;
 
-use crate::assay::scaled_tolerance;
-use crate::plan::InputTemplate;
+use crate::assay::{AssayError, replica_bounds, scaled_tolerance};
+use crate::budget::half_format;
 use crate::results::{LawNumbers, LawPlace};
 use crate::spec::{ActivationSpec, Arithmetic, Kind, LawId, LawSpec, SpecError, SpecSet};
 use crate::{Architecture, Measured};
@@ -29,8 +32,8 @@ const ONE_ORDER: [&str; 1] = ["rust@f32"];
 pub enum LawBound {
     /// The same bits.
     Bits,
-    /// Each activation's classic ceiling in a chained run.
-    Ceiling,
+    /// What two correct implementations may be apart, by the errors of replicas.
+    Replicas,
     /// What references may be apart at f64.
     Quorum,
 }
@@ -41,7 +44,7 @@ pub fn law_bound(law: &LawSpec, implementation: &str) -> LawBound {
         Arithmetic::Same => LawBound::Bits,
         Arithmetic::OtherShapes if ONE_ORDER.contains(&implementation) => LawBound::Bits,
         Arithmetic::OtherShapes if precision(implementation) == Precision::F64 => LawBound::Quorum,
-        Arithmetic::OtherShapes => LawBound::Ceiling,
+        Arithmetic::OtherShapes => LawBound::Replicas,
     }
 }
 
@@ -86,17 +89,18 @@ pub(crate) fn required_parts(
 }
 
 /// Measures a law. `capture` gives the capture of a case; `answer` is what was said to the case that must be refused:
-/// nothing where it was not asked, `Ok` where it was accepted.
+/// nothing where it was not asked, `Ok` where it was accepted. The model says how far two correct implementations may be
+/// apart; without it, what needs that is not compared.
 ///
 /// # Errors
-/// As [`required`](crate::required).
+/// If the specs do not fit the model, or the oracle cannot run a case.
 pub fn measure_law<'a>(
-    (specs, architecture): (&SpecSet, &Architecture),
+    (specs, architecture, model): (&SpecSet, &Architecture, Option<&Model>),
     law: &LawSpec,
     implementation: &str,
     capture: impl Fn(&str) -> Option<&'a dyn TensorSource>,
     answer: Option<&Result<(), String>>,
-) -> Result<LawNumbers, SpecError> {
+) -> Result<LawNumbers, AssayError> {
     let plan = law_plan(law.id, architecture);
     let bound = law_bound(law, implementation);
     let required = required_parts(specs, architecture, law, implementation)?;
@@ -104,13 +108,23 @@ pub fn measure_law<'a>(
     if let (Some(case), Some(answer)) = (&plan.refused, answer) {
         numbers.take_answer(case, answer, context(architecture));
     }
+    let half = Precision::parse(implementation.rsplit_once('@').map_or("", |(_, precision)| precision))
+        .and_then(half_format);
+    let mut replicas: BTreeMap<String, BTreeMap<TensorName, f64>> = BTreeMap::new();
     for agreement in &plan.agreements {
+        let case = &agreement.expected;
+        if let (LawBound::Replicas, Some(model)) = (bound, model)
+            && !replicas.contains_key(&case.id)
+        {
+            replicas.insert(case.id.clone(), replica_bounds(specs, model, case, half)?);
+        }
         for part in parts(specs, architecture, agreement, (bound, precision(implementation)))? {
             let tensor = |side: &Side<'_>| capture(&side.case.id)?.tensor(&side.name).ok()?;
             let (Some(actual), Some(expected)) = (tensor(&part.actual), tensor(&part.expected)) else {
                 continue;
             };
-            let criterion = |expected: &Tensor| criterion(specs, bound, part.activation, expected);
+            let apart = replicas.get(&case.id).and_then(|bounds| bounds.get(&part.expected.name)).copied();
+            let criterion = |expected: &Tensor| criterion(specs, bound, part.activation, expected, apart);
             numbers.take(&part, part.actual.cut(&actual), part.expected.cut(&expected), criterion);
         }
     }
@@ -122,23 +136,23 @@ pub(crate) fn names_limit(refusal: &str, limit: usize) -> bool {
     refusal.split(|c: char| !c.is_ascii_digit()).any(|number| number == limit.to_string())
 }
 
-fn criterion(specs: &SpecSet, bound: LawBound, activation: &ActivationSpec, expected: &Tensor) -> Criterion {
+/// `apart` is what two correct implementations may be apart; where nothing says so, the bits must be the same.
+fn criterion(
+    specs: &SpecSet,
+    bound: LawBound,
+    activation: &ActivationSpec,
+    expected: &Tensor,
+    apart: Option<f64>,
+) -> Criterion {
     match bound {
         LawBound::Bits => Criterion::BitExact,
         // Tokens are what they are.
         _ if activation.kind != Kind::Float => Criterion::BitExact,
-        LawBound::Quorum => scaled_tolerance(expected),
-        LawBound::Ceiling => ceiling(specs, activation),
+        LawBound::Quorum => scaled_tolerance(expected, specs.judging.quorum.roundings),
+        LawBound::Replicas => apart
+            .and_then(|apart| Tolerance::new(apart, 0.0).ok())
+            .map_or(Criterion::BitExact, Criterion::Classic),
     }
-}
-
-/// The ceiling of an activation, or of what it is moved from: cached keys are keys.
-fn ceiling(specs: &SpecSet, activation: &ActivationSpec) -> Criterion {
-    let named = |name: &str| specs.activations().map(|(_, _, other)| other).find(|other| other.name == name);
-    let moved = activation.inputs.iter().flat_map(|input| InputTemplate::parse(input).alternatives());
-    let of_input = || moved.filter_map(named).find_map(|input| input.rule.chained_tolerance());
-    let tolerance = activation.rule.chained_tolerance().or_else(of_input);
-    tolerance.map_or(Criterion::BitExact, Criterion::Classic)
 }
 
 impl LawNumbers {

@@ -7,7 +7,6 @@
 //! comparisons comes from the specs and the architecture, never from what was found.
 #![forbid(unsafe_code)]
 
-mod architecture;
 mod assay;
 mod budget;
 mod cases;
@@ -20,11 +19,10 @@ mod plan;
 mod results;
 mod spec;
 
-pub use architecture::Architecture;
 pub use assay::{
-    Captures, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Observation, PeerObservation,
-    QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, assay, assay_references, assay_subject,
-    first_flips_are_ties, recorded,
+    AssayError, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Measurement, ORACLE, Observation,
+    QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, Source, assay, assay_references,
+    assay_subject, recorded,
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources, fresh};
@@ -33,13 +31,14 @@ pub use determinism::{
     ActivationDigest, REPEATS, RepeatDigests, RepeatedActivation, activation_digest, compare_repeats,
     repeat_digest, repeated_activations,
 };
+pub use graph::Architecture;
 pub use judge::{FaultFacts, RunFacts, fault_case, judge, observe_fault};
 pub use laws::{LawBound, law_bound, law_cases, measure_law, refused_case};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
-    ActivationSpec, Applies, Arithmetic, BudgetRule, Derivation, FalseAlarm, FaultJudge, FaultSpec, Golden,
-    HalfRule, Kind, LawId, LawSpec, Need, NonFinitePolicy, Requirement, Rule, Spec, SpecError, SpecSet,
-    Steps,
+    ActivationSpec, Applies, Arithmetic, BudgetRule, Ceiling, Derivation, FaultJudge, FaultSpec, Golden,
+    HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Need, NonFinitePolicy, OperationLaw, Requirement,
+    Rule, Spec, SpecError, SpecSet, Steps,
 };

@@ -12,13 +12,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use inputs::direct_inputs;
-pub(crate) use inputs::{InputTemplate, input_activations};
 pub(crate) use order::execution_order;
 
 use crate::Architecture;
-use crate::results::Mode;
 use crate::spec::{ActivationSpec, Applies, Kind, SpecError, SpecSet, Steps};
-use order::Node;
+use order::Planned;
 
 /// What the harness's registry knows of an implementation. It never comes from a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +29,18 @@ pub struct Traits {
 
 /// Implementations whose KV cache is allocated for the whole context.
 const PREALLOCATED_CACHE: [&str; 1] = ["rust"];
+
+/// Where the graph comes from.
+pub(crate) const GRAPH: &str = "the family's specs, executed";
+
+/// Where a reference comes from: those of one lineage are one voice.
+pub(crate) fn lineage(implementation: &str) -> &'static str {
+    match implementation {
+        "torch" => "Hugging Face's code on PyTorch",
+        "tinygrad" => "GPT-2 in tinygrad's own operations",
+        _ => "a program of its own",
+    }
+}
 
 impl Traits {
     /// The traits of the implementation with that name, on a model with or without a tokenizer. Harness and verifier
@@ -69,16 +79,15 @@ pub fn required(
     architecture: &Architecture,
     case: &Case,
     traits: Traits,
-    mode: Mode,
     precision: Precision,
 ) -> Result<Vec<Required>, SpecError> {
-    let plan = Plan { specs, architecture, case, traits, mode, precision };
+    let plan = Plan { specs, architecture, case, traits, precision };
     plan.check_architecture()?;
     let steps: Vec<Range<usize>> = case.steps().collect();
     let order = |group: fn(&ActivationSpec) -> bool| execution_order(specs, architecture.layers, group);
     let within_steps = order(|activation| activation.steps != Steps::Case)?;
     let mut required = Vec::new();
-    for node in &order(|activation| activation.steps == Steps::Case && activation.inputs.is_empty())? {
+    for node in &order(|activation| activation.steps == Steps::Case && activation.all_inputs().is_empty())? {
         plan.push(node, None, &mut required)?;
     }
     for (step, positions) in steps.iter().enumerate() {
@@ -89,7 +98,7 @@ pub fn required(
             }
         }
     }
-    for node in &order(|activation| activation.steps == Steps::Case && !activation.inputs.is_empty())? {
+    for node in &order(|activation| activation.steps == Steps::Case && !activation.all_inputs().is_empty())? {
         plan.push(node, None, &mut required)?;
     }
     Ok(required)
@@ -112,16 +121,17 @@ struct Plan<'a> {
     architecture: &'a Architecture,
     case: &'a Case,
     traits: Traits,
-    mode: Mode,
     precision: Precision,
 }
 
 impl Plan<'_> {
     fn check_architecture(&self) -> Result<(), SpecError> {
         let (family, layers) = (&self.architecture.family, self.architecture.layers);
-        if *family != self.specs.family {
-            let problem =
-                format!("the model is of the family `{family}`, the specs are of `{}`", self.specs.family);
+        if *family != self.specs.family.name {
+            let problem = format!(
+                "the model is of the family `{family}`, the specs are of `{}`",
+                self.specs.family.name
+            );
             return Err(SpecError::Architecture { problem });
         }
         if layers == 0 {
@@ -130,27 +140,22 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn activation(&self, node: &Node) -> &ActivationSpec {
+    fn activation(&self, node: &Planned) -> &ActivationSpec {
         &self.specs.specs[node.spec].activations[node.activation]
     }
 
     fn applies(&self, activation: &ActivationSpec) -> bool {
-        let in_mode = match self.mode {
-            Mode::Run => !activation.composite,
-            Mode::Replay => activation.replay,
-        };
-        in_mode
-            && match activation.applies {
-                Applies::Always => true,
-                Applies::PreallocatedCache => self.traits.preallocated_cache,
-                Applies::Generation => self.case.generate > 0,
-                Applies::Tokenizer => self.traits.tokenizer && self.case.texts.is_some(),
-            }
+        match activation.applies {
+            Applies::Always => true,
+            Applies::PreallocatedCache => self.traits.preallocated_cache,
+            Applies::Generation => self.case.generate > 0,
+            Applies::Tokenizer => self.traits.tokenizer && self.case.texts.is_some(),
+        }
     }
 
     fn push(
         &self,
-        node: &Node,
+        node: &Planned,
         step: Option<(usize, &Range<usize>)>,
         required: &mut Vec<Required>,
     ) -> Result<(), SpecError> {

@@ -2,6 +2,7 @@
 
 mod determinism;
 mod faults;
+mod figures;
 mod laws;
 mod numbers;
 mod outcome;
@@ -16,6 +17,7 @@ use tensor_compare::DType;
 
 pub use determinism::{Determinism, Difference, Repeat, Repeated};
 pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
+pub use figures::{GrowthError, GrowthRow, PeerFigure};
 pub use laws::{LawNumbers, LawPlace, Laws};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
 pub use stored::{Keep, StoredTensors};
@@ -23,7 +25,7 @@ pub use stored::{Keep, StoredTensors};
 use crate::{Architecture, Measured};
 
 /// Version of [`Results`].
-pub const RESULTS_SCHEMA: &str = "trialplate/results/1";
+pub const RESULTS_SCHEMA: &str = "trialplate/results/2.0";
 
 /// Everything a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +39,7 @@ pub struct Results {
     pub architecture: Architecture,
     /// Who was under test.
     pub subject: Identity,
-    /// Who judged, in order of precedence; the first is the oracle's implementation.
+    /// Who held the graph to account at f64, in order of precedence.
     pub references: Vec<Identity>,
     /// The cases, in order.
     pub cases: Vec<CaseSummary>,
@@ -49,8 +51,10 @@ pub struct Results {
     pub first_divergence: Option<Divergence>,
     /// Whether the gate refuses what it must refuse, on this model.
     pub faults: FaultPanel,
-    /// How each f32 reference fares when it is measured as if it were the subject.
+    /// How subject and peers fare, each judged from its own inputs, and what their chained errors come to.
     pub peers: Vec<PeerFigure>,
+    /// How the chained error grows along the stream, of the subject and its peers.
+    pub growth: Vec<GrowthRow>,
     /// Whether the subject gives the same bits again.
     pub determinism: Determinism,
     /// Whether subject and references keep the laws.
@@ -136,13 +140,11 @@ pub enum Reason {
     NonFinite,
     /// No element was compared.
     Empty,
-    /// Out of the classic ceiling.
-    Ceiling,
     /// Out of the rounding budget.
     Budget,
     /// A systematic error of scale or offset.
     Systematic,
-    /// A chained error beyond what the f32 references make.
+    /// A chained error beyond what replicas allow.
     Chained,
     /// Not bit-exact where it must be.
     Exact,
@@ -162,14 +164,14 @@ pub enum Reason {
     Incident,
 }
 
-/// How the subject's activation was produced.
+/// From what an activation is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// In the chained forward pass.
-    Run,
-    /// Alone, from the reference's inputs.
-    Replay,
+    /// From what the implementation itself observed.
+    Isolated,
+    /// From the token ids on, through everything before it.
+    Chained,
 }
 
 /// One required comparison and what it means.
@@ -186,7 +188,7 @@ pub struct Comparison {
     pub case: String,
     /// Chained or isolated.
     pub mode: Mode,
-    /// Who judges: `torch@f32`, or `itself` where the expected values follow from the subject's own activations.
+    /// Who judges: `graph@f64`, a reference, or `itself` where the bits follow from the subject's own activations.
     pub reference: String,
     /// The numbers, or why there are none.
     pub outcome: Outcome,
@@ -194,8 +196,7 @@ pub struct Comparison {
     pub verdict: ComparisonVerdict,
     /// Why it is not a plain pass.
     pub reason: Option<Reason>,
-    /// What the root mean square error against the oracle may be in a chained run: three times the worst f32
-    /// reference's and one rounding unit of the largest value.
+    /// What the root mean square error may be, where only a chain can judge.
     pub chained_allowed: Option<Measured>,
     /// Whether a direct input already diverged, so that this is a consequence.
     pub downstream: bool,
@@ -265,7 +266,7 @@ pub struct CheckpointResult {
     pub compared: u64,
     /// Comparisons required by spec, architecture and cases.
     pub required: u64,
-    /// Argmax flips that count as ties.
+    /// Tokens that differ from those of the oracle's chain, each the argmax of its own logits.
     pub ties: u64,
     /// The comparisons, in execution order within each case.
     pub comparisons: Vec<Comparison>,
@@ -321,6 +322,8 @@ pub struct NotApplicable {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quorum {
+    /// Whose results were held against each other.
+    pub voices: Vec<Voice>,
     /// Pass, conditional (fewer than two references, by choice), incomplete, or error.
     pub verdict: Verdict,
     /// Comparisons made.
@@ -333,6 +336,16 @@ pub struct Quorum {
     pub worst: Option<String>,
     /// The first disagreement: activation and both values.
     pub disagreement: Option<Finding>,
+}
+
+/// An implementation at f64 whose agreement was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Voice {
+    /// `torch@f64`, `graph@f64`.
+    pub name: String,
+    /// Where its computation comes from.
+    pub lineage: String,
 }
 
 /// The first divergence in execution order.
@@ -351,22 +364,6 @@ pub struct Divergence {
     pub mode: Mode,
     /// Why.
     pub reason: Reason,
-}
-
-/// One implementation's worst figures at one checkpoint, measured against the oracle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PeerFigure {
-    /// The checkpoint.
-    pub checkpoint: String,
-    /// The implementation: `rust@f32`, `torch@f32`, …
-    pub implementation: String,
-    /// Worst absolute error in the chained run.
-    pub run_max_abs: Measured,
-    /// Worst absolute error in isolation.
-    pub replay_max_abs: Measured,
-    /// Largest share of the rounding budget used in isolation; none where nothing is rounded.
-    pub budget_used: Option<Measured>,
 }
 
 /// What stopped an implementation.
@@ -425,7 +422,7 @@ impl fmt::Display for Outcome {
                 let budget = statistics.budget.as_ref();
                 match budget.and_then(BudgetRecord::systematic_violation) {
                     Some(found) => return write!(f, "systematic error: {found}"),
-                    None => write!(f, "{} elements within the ceiling", statistics.elements)?,
+                    None => write!(f, "{} elements compared", statistics.elements)?,
                 }
                 match budget.filter(|budget| budget.violations > 0) {
                     Some(budget) => write!(

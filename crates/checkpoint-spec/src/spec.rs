@@ -1,26 +1,37 @@
 //! Spec files: one per checkpoint, read strictly.
 
 mod fault;
+mod judging;
 mod law;
 mod load;
+mod operation;
 #[cfg(test)]
 mod tests;
 mod validate;
 
-use capture::protocol::Rounds;
+use std::collections::BTreeMap;
+
+use graph::{Family, Graph, Operation};
 use serde::{Deserialize, Serialize};
-use tensor_compare::{Criterion, Tolerance};
+use tensor_compare::Tolerance;
 
 use crate::Check;
+use crate::plan::Required;
 
 pub use fault::{FaultJudge, FaultSpec, Need};
+pub use judging::Judging;
 pub use law::{Arithmetic, LawId, LawSpec};
+pub use operation::{BudgetRule, HalfRule, OperationLaw};
 
-/// The specs of one family, in checkpoint order.
+/// The specs of one family, in checkpoint order, with the numbers that decide.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpecSet {
-    /// `gpt2`.
-    pub family: String,
+    /// The family: how its models are read.
+    pub family: Family,
+    /// The numbers that decide, in every family.
+    pub judging: Judging,
+    /// How results of each operation are judged.
+    pub operations: BTreeMap<String, OperationLaw>,
     /// The specs, `00` first.
     pub specs: Vec<Spec>,
 }
@@ -37,9 +48,6 @@ pub struct Spec {
     pub title: String,
     /// What is computed here, as a formula and with the source of the fact.
     pub about: String,
-    /// Checkpoints whose activations are inputs of this one's.
-    #[serde(default)]
-    pub prerequisites: Vec<String>,
     /// The activations, in execution order within a layer.
     #[serde(rename = "activation")]
     pub activations: Vec<ActivationSpec>,
@@ -52,15 +60,12 @@ pub struct Spec {
     /// What must hold between cases; in the last spec, for laws are of the whole.
     #[serde(default, rename = "law", skip_serializing_if = "Vec::is_empty")]
     pub laws: Vec<LawSpec>,
-    /// The false-alarm probability of a whole run; in the first spec only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub false_alarm: Option<FalseAlarm>,
     /// Published generations that must be reproduced by the weights they belong to.
     #[serde(default, rename = "golden", skip_serializing_if = "Vec::is_empty")]
     pub goldens: Vec<Golden>,
 }
 
-/// One activation: its layout, its inputs and how it is judged.
+/// One activation: its layout, how it is computed and how it is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationSpec {
@@ -72,22 +77,21 @@ pub struct ActivationSpec {
     pub kind: Kind,
     /// Where it occurs.
     pub steps: Steps,
-    /// Its direct inputs, for replay and for telling cause from consequence. `{l}` is this layer, `{l-1}` the one
-    /// before, `{L-1}` the last one; `a | b` is `a` in layer 0 and `b` elsewhere; `previous:x` is `x` of the step
-    /// before, if any.
-    #[serde(default)]
+    /// How it is computed; none for what is given, or follows from a whole case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<Operation>,
+    /// From what it follows where it has no operation, for telling cause from consequence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
-    /// How it is judged.
-    pub rule: Rule,
-    /// The rounding budget of its replay; none where nothing is rounded.
+    /// How it is judged where it has no operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// Where systematic error is looked for, if not where the law of its operation says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetRule>,
-    /// Whether it can be computed alone, from its inputs.
-    #[serde(default)]
-    pub replay: bool,
-    /// Whether it is a composite, which exists in replays only.
-    #[serde(default)]
-    pub composite: bool,
+    /// The bound that people ask for, printed beside the error of a chained run. It decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Ceiling>,
     /// Whose captures must have it.
     #[serde(default)]
     pub applies: Applies,
@@ -99,41 +103,36 @@ pub struct ActivationSpec {
     pub range: Option<(f64, f64)>,
 }
 
-/// How the rounding budget of a replayed activation is applied. The bound itself is the oracle's, element by element.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BudgetRule {
-    /// Where systematic error is looked for: `tensor`, or the symbol of an axis, such as `H`, or `last`, or `columns`,
-    /// the last two axes together.
-    #[serde(default)]
-    pub slices: Vec<String>,
-    /// Whether the elements of a row share an error, as those of a normalised row do.
-    #[serde(default)]
-    pub shared_rows: bool,
-    /// Where a subject that stores in half precision rounds to it.
-    pub half: HalfRule,
-    /// What is rounded, and how the bound grows.
-    pub reason: String,
-}
-
-/// Where half precision takes the place of f32 in the budget of a subject that stores in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HalfRule {
-    /// What is rounded to it.
-    pub rounds: Vec<Rounds>,
-    /// Why there, and nowhere else.
-    pub reason: String,
-}
-
-/// How often a run of a correct implementation may be accused.
+/// A classic ceiling: `|a − e| <= atol + rtol·|e|`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FalseAlarm {
-    /// For a whole run, above 0 and below 1.
-    pub probability: f64,
-    /// Why.
+#[serde(try_from = "RawCeiling", into = "RawCeiling")]
+pub struct Ceiling {
+    /// The bound.
+    pub tolerance: Tolerance,
+    /// Where it comes from.
     pub reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCeiling {
+    atol: f64,
+    rtol: f64,
+    reason: String,
+}
+
+impl TryFrom<RawCeiling> for Ceiling {
+    type Error = tensor_compare::ToleranceError;
+
+    fn try_from(RawCeiling { atol, rtol, reason }: RawCeiling) -> Result<Self, Self::Error> {
+        Ok(Self { tolerance: Tolerance::new(atol, rtol)?, reason })
+    }
+}
+
+impl From<Ceiling> for RawCeiling {
+    fn from(Ceiling { tolerance, reason }: Ceiling) -> Self {
+        Self { atol: tolerance.atol(), rtol: tolerance.rtol(), reason }
+    }
 }
 
 /// What elements are.
@@ -186,89 +185,54 @@ pub enum NonFinitePolicy {
     NegativeInfinityAfterQuery,
 }
 
-/// How an activation is judged.
+/// How an activation without an operation is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
 pub enum Rule {
-    /// Against every f32 reference: `|a − e| <= atol + rtol·|e|`.
-    Classic {
-        /// The bound.
-        #[serde(flatten)]
-        tolerance: Tolerance,
-        /// The bound in a chained run, where the activation carries the error of what comes before it; else the same.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        chained: Option<Tolerance>,
-        /// Why this bound.
-        reason: String,
-    },
-    /// Against every f32 reference: the same bits.
+    /// Against every reference: the same bits.
     Exact {
         /// Why that can be asked.
         reason: String,
     },
-    /// Against every f32 reference: the same token, but for ties of the oracle's logits.
-    Tie {
-        /// The bound within which two logits count as tied, on top of the logits' own ceiling.
-        reason: String,
-    },
-    /// Against what follows from the subject's own activations: the same bits.
+    /// Against what follows from the case, the model or the implementation's own activations: the same bits.
     Derived {
         /// From what it follows.
         from: Derivation,
         /// Why that can be asked.
         reason: String,
     },
+    /// Against the oracle's chain, with the error of the replicas as the measure.
+    Chained {
+        /// Why nothing nearer can judge it.
+        reason: String,
+    },
 }
 
-impl Rule {
-    /// What the subject's chained activation must satisfy against an f32 reference.
-    pub fn criterion(&self) -> Criterion {
-        match self {
-            Self::Classic { tolerance, chained, .. } => Criterion::Classic(chained.unwrap_or(*tolerance)),
-            Self::Exact { .. } | Self::Tie { .. } | Self::Derived { .. } => Criterion::BitExact,
-        }
-    }
-
-    /// The classic bound of a chained run; none for what is not judged by one.
-    pub fn chained_tolerance(&self) -> Option<Tolerance> {
-        match self {
-            Self::Classic { tolerance, chained, .. } => Some(chained.unwrap_or(*tolerance)),
-            _ => None,
-        }
-    }
-
-    /// The bound of a replayed float against the f64 oracle; none where the bits must be the oracle's own. What is
-    /// exact between f32 implementations is one correct rounding of the oracle's value; moved data is not rounded.
-    pub fn replay_tolerance(&self) -> Option<Tolerance> {
-        match self {
-            Self::Classic { tolerance, .. } => Some(*tolerance),
-            Self::Exact { .. } => Tolerance::new(0.0, f64::from(f32::EPSILON) / 2.0).ok(),
-            Self::Derived { .. } => Tolerance::new(0.0, 0.0).ok(),
-            Self::Tie { .. } => None,
-        }
-    }
+/// How an activation is judged: by its operation, or by its rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Judgement<'a> {
+    /// From its own inputs, under the rounding budget of its operation.
+    Budget(&'a Operation),
+    /// From its own inputs: its operation moves data, and the bits must be theirs.
+    Bits(&'a Operation),
+    /// By its rule.
+    Rule(&'a Rule),
 }
 
-/// How expected values follow from a capture's own activations (or from the law alone).
+/// How expected values follow from the case, the model or an implementation's own activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Derivation {
     /// All ones.
     One,
+    /// The SHA-256 of the weight that the name ends with, as f32.
+    WeightDigest,
     /// The token ids that the case schedules for this step.
     ScheduledTokens,
-    /// The keys of all steps so far, concatenated.
-    KeysSoFar,
-    /// The values of all steps so far, concatenated.
-    ValuesSoFar,
     /// Keys and values of all steps so far in their slots, zeros in all others.
     CacheSlots,
-    /// 0 where the key position is at most the query's, −∞ elsewhere.
-    CausalMask,
-    /// The last position of `logits`.
-    LastPosition,
-    /// The lowest index of the largest value of `logits.last`.
-    Argmax,
+    /// The lowest index of the largest of each row of its own input.
+    Greedy,
 }
 
 /// One numbered requirement, bound to a check that can fail.
@@ -310,6 +274,17 @@ impl SpecSet {
         })
     }
 
+    /// The spec of what is required.
+    pub fn of(&self, required: &Required) -> &ActivationSpec {
+        &self.specs[required.spec].activations[required.activation]
+    }
+
+    /// The graph of the family: its activations in the order of the files.
+    pub fn graph(&self) -> Graph {
+        let activations = self.activations().map(|(_, _, activation)| activation.in_graph());
+        Graph { family: self.family.clone(), activations: activations.collect() }
+    }
+
     /// All faults in the order of the files, with the checkpoint that declares each.
     pub fn faults(&self) -> impl Iterator<Item = (&str, &FaultSpec)> {
         self.specs.iter().flat_map(|spec| spec.faults.iter().map(|fault| (spec.id.as_str(), fault)))
@@ -337,6 +312,30 @@ impl ActivationSpec {
     /// Whether there is one in every layer.
     pub fn is_layered(&self) -> bool {
         self.name.contains("{l}")
+    }
+
+    /// How it is judged; none where a spec says neither how it is computed nor what it follows from, which does not load.
+    pub fn judgement(&self) -> Option<Judgement<'_>> {
+        match (&self.op, &self.rule) {
+            (Some(op), _) if op.moves() => Some(Judgement::Bits(op)),
+            (Some(op), _) => Some(Judgement::Budget(op)),
+            (None, rule) => rule.as_ref().map(Judgement::Rule),
+        }
+    }
+
+    /// Its direct inputs as the spec writes them.
+    pub fn all_inputs(&self) -> Vec<String> {
+        match &self.op {
+            None => self.inputs.clone(),
+            Some(op) => {
+                let own = op.continues().then(|| format!("previous:{}", self.name));
+                own.into_iter().chain(op.inputs().into_iter().map(str::to_owned)).collect()
+            }
+        }
+    }
+
+    fn in_graph(&self) -> graph::Activation {
+        graph::Activation { name: self.name.clone(), shape: self.shape.clone(), op: self.op.clone() }
     }
 }
 

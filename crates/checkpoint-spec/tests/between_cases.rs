@@ -7,13 +7,13 @@ mod support;
 
 use std::sync::LazyLock;
 
-use capture::{Precision, TensorName};
+use capture::{Precision, TensorName, TensorSource};
 use checkpoint_spec::{
-    CaseAssay, LawBound, LawId, LawNumbers, Reason, Results, RunFacts, SpecSet, Verdict, judge,
+    CaseAssay, LawBound, LawId, LawNumbers, Reason, Results, RunFacts, SpecSet, Verdict, judge, measure_law,
 };
 use support::Scene;
 use support::laws::{KEPT, LawCaptures, measured, refused, run};
-use support::model::{Implementation, changed};
+use support::model::{How, architecture, changed};
 
 /// A correct run, compared once for all tests.
 static CORRECT: LazyLock<(Scene, Vec<CaseAssay>)> = LazyLock::new(|| {
@@ -23,7 +23,7 @@ static CORRECT: LazyLock<(Scene, Vec<CaseAssay>)> = LazyLock::new(|| {
 });
 
 /// What a lawful subject leaves.
-static LAWFUL: LazyLock<LawCaptures> = LazyLock::new(|| run(Implementation::correct(Precision::F32)));
+static LAWFUL: LazyLock<LawCaptures> = LazyLock::new(|| run(How::correct(Precision::F32)));
 
 /// What becomes of the correct run with these numbers of the laws.
 fn judged(laws: Vec<LawNumbers>) -> Results {
@@ -68,7 +68,7 @@ fn what_is_lawful_passes_and_everything_required_was_compared() {
     assert!(numbers(&results, "subject@f32", LawId::Causality).required > 100);
     assert_eq!(numbers(&results, "first@f64", LawId::Causality).bound, LawBound::Bits);
     assert_eq!(numbers(&results, "first@f64", LawId::PrefillIsDecodes).bound, LawBound::Quorum);
-    assert_eq!(numbers(&results, "subject@f32", LawId::PrefillIsDecodes).bound, LawBound::Ceiling);
+    assert_eq!(numbers(&results, "subject@f32", LawId::PrefillIsDecodes).bound, LawBound::Replicas);
 }
 
 #[test]
@@ -118,8 +118,53 @@ fn one_order_of_summation_owes_the_bits_and_others_a_bound() {
 }
 
 #[test]
+fn another_order_of_summation_in_other_shapes_is_lawful_and_more_than_that_is_not() {
+    let other_shapes =
+        |case: &str| ["decodes", "split", "row"].iter().any(|name| case.starts_with(&format!("law-{name}")));
+    let shuffled = run(How::shuffled(3));
+    let captures: LawCaptures = LAWFUL
+        .iter()
+        .map(|(case, own)| (case.clone(), if other_shapes(case) { &shuffled[case] } else { own }.clone()))
+        .collect();
+    let results = judged_with("subject@f32", &captures, Some(&refused()));
+    assert_verdict(&results, Verdict::Pass);
+    for law in [LawId::PrefillIsDecodes, LawId::PrefillSplits, LawId::BatchIsSingles] {
+        assert!(numbers(&results, "subject@f32", law).max_abs.0 > 0.0, "{law:?}");
+        let of_one_order = measured("rust@f32", &captures, Some(&refused()));
+        assert!(of_one_order.iter().find(|found| found.law == law).unwrap().violations > 0, "{law:?}");
+    }
+    // What has the same shapes owes the bits.
+    let mixed: LawCaptures = LAWFUL
+        .iter()
+        .map(|(case, own)| {
+            (case.clone(), if case == "law-changed-3" { &shuffled[case] } else { own }.clone())
+        })
+        .collect();
+    assert_verdict(&judged_with("subject@f32", &mixed, Some(&refused())), Verdict::Fail);
+    for (law, case, tensor) in [
+        (LawId::PrefillIsDecodes, "law-decodes", "step2/h.0.attn.v"),
+        (LawId::PrefillSplits, "law-split-4", "step1/h.1.attn.probs"),
+        (LawId::BatchIsSingles, "law-row-1", "step0/h.0.out"),
+    ] {
+        let results = judged_with("subject@f32", &off_by(1e-4, case, tensor, 0), Some(&refused()));
+        assert_eq!(numbers(&results, "subject@f32", law).verdict, Verdict::Fail, "{law:?}");
+    }
+}
+
+#[test]
+fn without_the_model_nothing_says_how_far_apart_two_orders_may_be() {
+    let specs = SpecSet::bundled("gpt2").unwrap();
+    let law = specs.laws().find(|law| law.id == LawId::PrefillIsDecodes).unwrap();
+    let captures = off_by(1e-7, "law-decodes", "step2/h.0.attn.v", 0);
+    let capture = |case: &str| captures.get(case).map(|capture| capture as &dyn TensorSource);
+    let of = (&specs, &architecture(), None);
+    let found = measure_law(of, law, "subject@f32", capture, None).unwrap();
+    assert_eq!((found.bound, found.violations), (LawBound::Replicas, 1));
+}
+
+#[test]
 fn a_reference_that_breaks_a_law_is_an_error() {
-    let mut captures = run(Implementation::correct(Precision::F64));
+    let mut captures = run(How::correct(Precision::F64));
     let name = TensorName::parse("step1/h.0.attn.k").unwrap();
     let tensor = captures.get_mut("law-decodes").unwrap().tensors.get_mut(&name).unwrap();
     *tensor = changed(tensor, |values| values[0] += 1e-6);
@@ -183,9 +228,9 @@ fn a_generation_that_ends_early_is_seen() {
 fn laws_are_bound_to_code_and_code_to_laws() {
     let with = |change: fn(&str) -> String| {
         let mut sources = SpecSet::sources("gpt2").unwrap();
-        let last = &mut sources.last_mut().unwrap().1;
+        let last = &mut sources.iter_mut().find(|(file, _)| file.starts_with("12-")).unwrap().1;
         *last = change(last);
-        SpecSet::parse("gpt2", sources).map(|_| ()).unwrap_err().to_string()
+        SpecSet::parse(sources).map(|_| ()).unwrap_err().to_string()
     };
     let undeclared = with(|text| text[..text.rfind("[[law]]").unwrap()].to_owned());
     assert!(undeclared.contains("`past-the-limit` is declared 0 times"), "{undeclared}");

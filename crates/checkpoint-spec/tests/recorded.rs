@@ -7,8 +7,10 @@
 mod support;
 
 use capture::Precision;
-use checkpoint_spec::{CaseAssay, Measured, assay, recorded};
+use checkpoint_spec::{CaseAssay, Outcome, assay, recorded};
 use support::Scene;
+
+type Change = fn(&mut CaseAssay);
 
 /// What becomes of a record after a change to it, in every case of the correct run.
 fn taken_over(
@@ -38,21 +40,43 @@ fn an_honest_record_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_bound_that_is_not_that_of_the_peers_is_refused() {
-    let wider = |record: &mut CaseAssay| {
-        let bounds = record.observations.iter_mut().filter_map(|o| o.chained_allowed.as_mut());
-        bounds.for_each(|allowed| *allowed = Measured(2.0 * allowed.0));
+fn what_cannot_be_numbers_of_what_is_required_is_refused() {
+    let more_than_all = |outcome: &mut Outcome| {
+        if let Outcome::Compared { statistics, .. } = outcome {
+            statistics.violations = statistics.elements + 1;
+        }
     };
-    for (_, again) in taken_over(Precision::F32, wider) {
-        assert!(again.unwrap_err().contains("chained"));
+    let fewer = |outcome: &mut Outcome| {
+        if let Outcome::Compared { statistics, .. } = outcome {
+            statistics.elements -= 1;
+        }
+    };
+    for (_, again) in taken_over(Precision::F32, |record| more_than_all(&mut record.observations[40].outcome))
+    {
+        assert!(again.unwrap_err().contains("out of bounds"));
+    }
+    for (_, again) in taken_over(Precision::F32, |record| fewer(&mut record.observations[40].outcome)) {
+        assert!(again.unwrap_err().contains("required is the shape"));
+    }
+    for (_, again) in taken_over(Precision::F32, |record| fewer(&mut record.measured[3].outcome)) {
+        assert!(again.unwrap_err().contains("required is the shape"));
     }
 }
 
 #[test]
-fn what_had_to_be_compared_is_derived() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        for (_, again) in taken_over(precision, |record| drop(record.observations.remove(0))) {
-            assert!(again.unwrap_err().starts_with("comparisons"), "{precision}");
+fn what_had_to_be_compared_and_with_whom_is_derived() {
+    let drops: [(&str, Change); 5] = [
+        ("comparisons", |record| drop(record.observations.remove(0))),
+        ("comparisons", |record| record.observations[30].reference = "first@f64".to_owned()),
+        ("quorum comparisons", |record| drop(record.quorum.pop())),
+        ("measurements", |record| drop(record.measured.pop())),
+        ("requirements", |record| record.requirements[0].required += 1),
+    ];
+    for (what, change) in drops {
+        for precision in [Precision::F32, Precision::Bf16] {
+            for (_, again) in taken_over(precision, change) {
+                assert!(again.unwrap_err().starts_with(what), "{precision}");
+            }
         }
     }
 }

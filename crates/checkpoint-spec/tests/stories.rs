@@ -1,4 +1,4 @@
-//! The six stories of the first generation of such harnesses. Each old failure is put in, and must be caught.
+//! The seven stories of the first generation of such harnesses. Each old failure is put in, and must be caught.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use capture::{Capture, Case, Precision, Tensor, TensorName};
 use checkpoint_spec::{
-    ComparisonVerdict, ElementRecord, ITSELF, Incident, Mode, Outcome, Reason, Required, Results, Verdict,
+    ComparisonVerdict, ElementRecord, Incident, Mode, Outcome, Reason, Required, Results, Verdict,
     bundled_cases, required as required_of,
 };
-use support::model::{self, Implementation};
-use support::{Cast, Pair, Scene, Source, checkpoint, comparisons};
+use support::model;
+use support::{Cast, Scene, Source, checkpoint, comparisons, usual_case};
 
 /// Checkpoint by checkpoint.
 fn verdicts(results: &Results) -> Vec<Verdict> {
@@ -58,41 +58,38 @@ fn a_good_subject_passes_all_thirteen() {
 #[test]
 fn a_cache_that_hands_out_its_whole_buffer_is_a_shape_mismatch_without_numbers() {
     let name = "step0/h.0.attn.cached_k";
-    for mode in [Mode::Run, Mode::Replay] {
-        let mut scene = Scene::of(Cast::correct(), &[model::case(1, &[2], 0)]);
-        let good = scene.results();
-        let source = if mode == Mode::Run { scene.run() } else { scene.replay() };
-        let right = source.get(name).clone();
-        let mut values = right.view().to_f32().unwrap();
-        values.resize(12 * 2 * 4, 0.0);
-        let whole = Tensor::from_f32(&[1, 12, 2, 4], &values).unwrap();
-        // What the old test saw: no difference.
-        assert_eq!(whole.bytes()[..right.bytes().len()], *right.bytes());
-        source.put(name, whole.clone());
+    let mut scene = Scene::of(Cast::correct(), &[model::case(1, &[2], 0)]);
+    let good = scene.results();
+    let source = scene.run();
+    let right = source.get(name).clone();
+    let mut values = right.view().to_f32().unwrap();
+    values.resize(12 * 2 * 4, 0.0);
+    let whole = Tensor::from_f32(&[1, 12, 2, 4], &values).unwrap();
+    // What the old test saw: no difference.
+    assert_eq!(whole.bytes()[..right.bytes().len()], *right.bytes());
+    source.put(name, whole.clone());
 
-        let results = scene.results();
-        let [comparison] = comparisons(&results, name, mode)[..] else { panic!("compared with itself once") };
-        let (expected, found, side) = (right.shape().clone(), whole.shape().clone(), "subject".to_owned());
-        assert_eq!(comparison.outcome, Outcome::ShapeMismatch { expected, found, side });
-        assert_eq!((comparison.verdict, comparison.reason), (ComparisonVerdict::Fail, Some(Reason::Shape)));
-        assert_eq!((comparison.outcome.statistics(), comparison.outcome.elements()), (None, 0));
-        // Nor is there a number in what is written down.
-        let record = serde_json::to_value(comparison).unwrap();
-        let fields: BTreeSet<&str> =
-            record["outcome"].as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(fields, BTreeSet::from(["kind", "expected", "found", "side"]));
+    let results = scene.results();
+    let [comparison] = comparisons(&results, name)[..] else { panic!("compared with itself once") };
+    let (expected, found, side) = (right.shape().clone(), whole.shape().clone(), "subject".to_owned());
+    assert_eq!(comparison.outcome, Outcome::ShapeMismatch { expected, found, side });
+    assert_eq!((comparison.verdict, comparison.reason), (ComparisonVerdict::Fail, Some(Reason::Shape)));
+    assert_eq!((comparison.outcome.statistics(), comparison.outcome.elements()), (None, 0));
+    // Nor is there a number in what is written down.
+    let record = serde_json::to_value(comparison).unwrap();
+    let fields: BTreeSet<&str> = record["outcome"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields, BTreeSet::from(["kind", "expected", "found", "side"]));
 
-        let cache = checkpoint(&results, "03");
-        assert_eq!((cache.verdict, results.verdict, results.exit_code), (Verdict::Fail, Verdict::Fail, 1));
-        assert_eq!(cache.required, checkpoint(&good, "03").required);
-        assert_eq!(cache.compared, cache.required - 1);
-        let said = &cache.requirements[0].findings[0];
-        assert_eq!((said.tensor.as_str(), said.reason), (name, Reason::Shape));
-        assert!(said.message.contains("[1, 12, 2, 4]") && said.message.contains("values were not compared"));
-        let first = results.first_divergence.unwrap();
-        assert_eq!((first.checkpoint.as_str(), first.activation.as_str()), ("03", "h.0.attn.cached_k"));
-        assert_eq!((first.mode, first.reason), (mode, Reason::Shape));
-    }
+    let cache = checkpoint(&results, "03");
+    assert_eq!((cache.verdict, results.verdict, results.exit_code), (Verdict::Fail, Verdict::Fail, 1));
+    assert_eq!(cache.required, checkpoint(&good, "03").required);
+    assert_eq!(cache.compared, cache.required - 1);
+    let said = &cache.requirements[0].findings[0];
+    assert_eq!((said.tensor.as_str(), said.reason), (name, Reason::Shape));
+    assert!(said.message.contains("[1, 12, 2, 4]") && said.message.contains("values were not compared"));
+    let first = results.first_divergence.unwrap();
+    assert_eq!((first.checkpoint.as_str(), first.activation.as_str()), ("03", "h.0.attn.cached_k"));
+    assert_eq!((first.mode, first.reason), (Mode::Isolated, Reason::Shape));
 }
 
 /// 2. A reference was claimed and never ran; the other one stood in, in silence.
@@ -102,12 +99,14 @@ fn a_reference_that_never_ran_leaves_everything_unjudged() {
     for absent in [0, 1] {
         let mut scene = Scene::correct();
         let reference = &mut scene.evidence[0].references[absent];
-        (reference.f32, reference.f64) = (Pair::default(), Pair::default());
+        (reference.peer, reference.f64) = (None, None);
         let (results, name) = (scene.results(), ["first@", "second@"][absent]);
         nothing_passes(&results);
         assert_eq!(required(&results), required(&good));
-        assert_eq!((results.quorum.verdict, results.quorum.compared), (Verdict::Incomplete, 0));
+        assert_eq!(results.quorum.verdict, Verdict::Incomplete);
         assert_eq!(results.quorum.required, good.quorum.required);
+        // Every further voice is held to the first, and the first to the graph.
+        assert!(results.quorum.compared <= [0, good.quorum.required / 2][absent]);
         let all = results.checkpoints.iter().flat_map(|checkpoint| &checkpoint.comparisons);
         let of_absent: Vec<_> = all.filter(|c| c.reference.starts_with(name)).collect();
         assert!(!of_absent.is_empty());
@@ -115,9 +114,20 @@ fn a_reference_that_never_ran_leaves_everything_unjudged() {
             assert_eq!(comparison.verdict, ComparisonVerdict::Incomplete, "{comparison:?}");
             assert_eq!(comparison.reason, Some(Reason::Missing), "{comparison:?}");
         }
-        let logits = checkpoint(&results, "08");
-        assert!(logits.compared < logits.required, "{} of {}", logits.compared, logits.required);
+        let foundation = checkpoint(&results, "00");
+        assert!(foundation.compared < foundation.required);
     }
+}
+
+#[test]
+fn nothing_is_judged_without_the_weights_by_which_to_judge() {
+    let good = Scene::correct().results();
+    let mut scene = Scene::correct();
+    scene.model = None;
+    let results = scene.results();
+    nothing_passes(&results);
+    assert_eq!((required(&results), results.quorum.required), (required(&good), good.quorum.required));
+    assert_eq!(checkpoint(&results, "08").compared, 0);
 }
 
 #[test]
@@ -142,52 +152,46 @@ fn a_reference_that_fell_back_to_the_other_does_not_count() {
 fn one_tensor_that_is_not_there_is_not_a_pass() {
     let good = Scene::correct().results();
     let (name, mut scene) = ("step1/logits", Scene::correct());
-    scene.peer(1).lose(name);
+    scene.voice(1).lose(name);
     let results = scene.results();
-    let logits = checkpoint(&results, "08");
-    assert_eq!((logits.verdict, results.exit_code), (Verdict::Incomplete, 4));
-    assert_eq!((logits.required, logits.compared), (checkpoint(&good, "08").required, logits.required - 1));
+    nothing_passes(&results);
+    assert_eq!(results.quorum.required, good.quorum.required);
+    assert_eq!(results.quorum.compared, good.quorum.required - 1);
 
     let mut scene = Scene::correct();
     scene.run().lose(name);
     let results = scene.results();
-    assert_eq!(checkpoint(&results, "08").verdict, Verdict::Incomplete);
-    assert_eq!(comparisons(&results, name, Mode::Run)[0].verdict, ComparisonVerdict::Missing);
+    let logits = checkpoint(&results, "08");
+    assert_eq!((logits.verdict, logits.compared), (Verdict::Incomplete, logits.required - 1));
+    assert_eq!(comparisons(&results, name)[0].verdict, ComparisonVerdict::Missing);
     assert_eq!((results.verdict, results.exit_code), (Verdict::Incomplete, 4));
     assert_eq!(required(&results), required(&good));
 
     for of_subject in [true, false] {
         let mut scene = Scene::correct();
-        let source = if of_subject { scene.run() } else { scene.peer(0) };
+        let source = if of_subject { scene.run() } else { scene.voice(0) };
         source.broken.insert(TensorName::parse(name).unwrap());
         let results = scene.results();
-        assert_eq!(checkpoint(&results, "08").verdict, Verdict::Error);
-        assert_eq!((results.verdict, results.exit_code), (Verdict::Error, 4));
-        let found = comparisons(&results, name, Mode::Run);
-        assert!(found.iter().any(|comparison| comparison.reason == Some(Reason::Unreadable)));
+        let (verdict, reason) =
+            if of_subject { (Verdict::Error, Some(Reason::Unreadable)) } else { (Verdict::Incomplete, None) };
+        assert_eq!(checkpoint(&results, "08").verdict, verdict);
+        assert_eq!((results.verdict, results.exit_code), (verdict, 4));
+        assert_eq!(comparisons(&results, name)[0].reason, reason);
     }
 }
 
 #[test]
 fn a_subject_that_handed_in_nothing_is_not_a_pass() {
     let good = Scene::correct().results();
-    let edits: [fn(&mut Pair); 4] = [
-        |pair| *pair = Pair::default(),
-        |pair| pair.run = None,
-        |pair| pair.run = Some(Source::default()),
-        |pair| pair.replay = None,
-    ];
-    for (index, edit) in edits.into_iter().enumerate() {
+    for subject in [None, Some(Source::default())] {
         let mut scene = Scene::correct();
-        edit(&mut scene.evidence[0].subject);
+        scene.evidence[0].subject = subject;
         let results = scene.results();
-        assert_eq!(required(&results), required(&good), "{index}");
-        assert!(results.verdict >= Verdict::Incomplete, "{index}");
-        // Checkpoint 12 is not replayed.
-        let judged = if index == 3 { &results.checkpoints[..12] } else { &results.checkpoints };
-        for checkpoint in judged {
-            assert!(checkpoint.verdict >= Verdict::Incomplete, "{index}: {}", checkpoint.id);
-            assert!(checkpoint.compared < checkpoint.required, "{index}: {}", checkpoint.id);
+        assert_eq!(required(&results), required(&good));
+        assert!(results.verdict >= Verdict::Incomplete);
+        for checkpoint in &results.checkpoints {
+            assert!(checkpoint.verdict >= Verdict::Incomplete, "{}", checkpoint.id);
+            assert_eq!(checkpoint.compared, 0, "{}", checkpoint.id);
         }
     }
 }
@@ -196,9 +200,9 @@ fn a_subject_that_handed_in_nothing_is_not_a_pass() {
 fn empty_tensors_are_not_a_pass() {
     let mut scene = Scene::of(Cast::correct(), &[model::case(1, &[2, 1], 2)]);
     let rowless = Case { token_ids: Vec::new(), texts: Some(Vec::new()), ..model::case(1, &[2, 1], 2) };
-    let empty = |mode, precision| {
+    let empty = |precision| {
         let (facts, specs) = (&scene.facts, &scene.specs);
-        let plan = required_of(specs, &facts.architecture, &rowless, facts.traits, mode, precision).unwrap();
+        let plan = required_of(specs, &facts.architecture, &rowless, facts.traits, precision).unwrap();
         let tensor = |r: Required| {
             let bytes = vec![1; r.shape.elements() * r.dtype.size()];
             (r.name, Tensor::new(r.dtype, r.shape, bytes).unwrap())
@@ -206,10 +210,9 @@ fn empty_tensors_are_not_a_pass() {
         let tensors = plan.into_iter().map(tensor).collect();
         Some(Source { capture: Capture { tensors, ..Capture::default() }, ..Source::default() })
     };
-    let pair = |precision| Pair { run: empty(Mode::Run, precision), replay: empty(Mode::Replay, precision) };
-    let (f32, f64) = (pair(Precision::F32), pair(Precision::F64));
+    let (f32, f64) = (empty(Precision::F32), empty(Precision::F64));
     for reference in &mut scene.evidence[0].references {
-        (reference.f32, reference.f64) = (f32.clone(), f64.clone());
+        (reference.peer, reference.f64) = (f32.clone(), f64.clone());
     }
     (scene.evidence[0].subject, scene.evidence[0].case) = (f32, rowless.clone());
     scene.facts.cases[0].0 = rowless;
@@ -220,7 +223,7 @@ fn empty_tensors_are_not_a_pass() {
     }
     assert_ne!(results.exit_code, 0);
     assert_ne!(results.quorum.verdict, Verdict::Pass);
-    for comparison in comparisons(&results, "step0/logits", Mode::Run) {
+    for comparison in comparisons(&results, "step0/logits") {
         let found = (comparison.verdict, comparison.reason);
         assert_eq!(found, (ComparisonVerdict::Incomplete, Some(Reason::Empty)));
     }
@@ -245,8 +248,8 @@ fn zero_cases_zero_references_and_zero_checkpoints_are_not_a_pass() {
 
 #[test]
 fn a_case_that_was_claimed_and_not_run_is_not_a_pass() {
-    let other = Case { id: "other".to_owned(), ..model::case(2, &[5, 1, 1], 3) };
-    let both = Scene::of(Cast::correct(), &[model::case(2, &[5, 1, 1], 3), other]);
+    let other = Case { id: "other".to_owned(), ..usual_case() };
+    let both = Scene::of(Cast::correct(), &[usual_case(), other]);
     assert_eq!(both.results().verdict, Verdict::Pass);
     let mut scene = both.clone();
     scene.evidence.truncate(1);
@@ -276,7 +279,7 @@ fn a_crash_is_a_verdict_with_a_name() {
 fn one_stored_bit_turns_the_verdict_and_turns_it_back() {
     // By checkpoint: the tensor and the bit of its largest element, an exponent's where there is a bound.
     let flips = [
-        ("00", "step0/embd", 0),
+        ("00", "step0/embd", 23),
         ("01", "step1/h.1.ln_2", 23),
         ("02", "step0/h.0.attn.q", 23),
         ("03", "step2/h.1.attn.cached_v", 0),
@@ -331,28 +334,27 @@ fn words_do_not_turn_a_verdict() {
 /// 4. A relative error of 1.39e-4 beside a tolerance of 1e-4: was that a bug?
 #[test]
 fn a_relative_error_on_a_small_value_is_explained_by_what_is_allowed() {
-    let (name, value, error) = ("step0/h.0.attn.q", 4.3165e-4, 6e-8);
-    let mut scene = Scene::correct();
-    for index in [0, 1] {
-        scene.peer(index).change(name, |values| values[0] = value);
-        scene.oracle(index).change(name, |values| values[0] = value);
-    }
-    scene.run().change(name, |values| values[0] = value + error);
+    let (name, value, error) = ("step0/h.0.attn.q", 4.3165e-4, 1.2e-7);
+    // What is left of terms that cancel: the bias takes away all but a small value.
+    let mut first = Cast::correct().subject;
+    let before = model::How::Exact.run(&first.model, &usual_case());
+    let before = before.require(&TensorName::parse(name).unwrap()).unwrap().view().to_f64_lossy()[0];
+    first.change("h.0.attn.c_attn.bias", |bias| bias[0] -= (before - value) as f32);
+    let mut scene = Scene::of(Cast::of(first.model), &[usual_case()]);
+    let exact = scene.voice(0).get(name).view().to_f64_lossy()[0];
+    scene.run().change(name, |values| values[0] = exact + error);
     let results = scene.results();
     assert_eq!(checkpoint(&results, "02").verdict, Verdict::Pass);
-    for comparison in comparisons(&results, name, Mode::Run) {
-        let statistics = comparison.outcome.statistics().unwrap();
-        assert!(statistics.max_rel.0 > 1.38e-4, "{statistics:?}");
-        assert!(statistics.max_abs.0 < 2e-6, "{statistics:?}");
-        assert!(statistics.used.0 < 0.02, "{statistics:?}");
-        assert_eq!(statistics.violations, 0);
-    }
-    // The same error in relative terms where it is one: beyond both parts of the one formula together.
-    scene.run().change(name, |values| values[0] = value + 1.1e-4);
+    let statistics = comparisons(&results, name)[0].outcome.statistics().unwrap();
+    assert!(statistics.max_rel.0 > 1.39e-4, "{statistics:?}");
+    assert!(statistics.max_abs.0 < 1e-6, "{statistics:?}");
+    assert!(statistics.budget.as_ref().unwrap().used.0 <= 0.5, "{statistics:?}");
+    // The same share of a value that nothing cancels in is beyond what rounding can do.
+    let largest = largest(scene.run(), name);
+    scene.run().change(name, |values| values[largest] *= 1.0 + 1.39e-4);
     let results = scene.results();
     assert_eq!(checkpoint(&results, "02").verdict, Verdict::Fail);
-    let used = comparisons(&results, name, Mode::Run)[0].outcome.statistics().unwrap().used;
-    assert!(used.0 > 1.0, "{used:?}");
+    assert_eq!(comparisons(&results, name)[0].reason, Some(Reason::Budget));
 }
 
 /// 5. NaN and infinities were never looked for.
@@ -361,45 +363,23 @@ fn what_is_not_finite_fails_wherever_it_stands() {
     let correct = Scene::correct();
     let good = correct.results();
     let all = good.checkpoints.iter().flat_map(|c| c.comparisons.iter().map(move |found| (&c.id, found)));
-    let floats = all.filter(|(_, c)| c.mode == Mode::Run && c.outcome.float_statistics().is_some());
-    let tensors: BTreeSet<(String, String, bool)> = floats
-        .map(|(id, c)| (id.clone(), c.tensor_name().to_string(), c.reference != ITSELF))
-        .filter(|(_, name, _)| !name.starts_with("step1/") && !name.starts_with("step2/"))
+    let floats = all.filter(|(_, c)| c.outcome.float_statistics().is_some());
+    let tensors: BTreeSet<(String, String)> = floats
+        .map(|(id, c)| (id.clone(), c.tensor_name().to_string()))
+        .filter(|(_, name)| !name.starts_with("step1/") && !name.starts_with("step2/"))
         .collect();
     assert!(tensors.len() > 40, "{}", tensors.len());
-    for (id, name, by_reference) in &tensors {
-        let bad = if name.len() % 2 == 0 { f64::NAN } else { f64::INFINITY };
-        let mut scene = correct.clone();
-        scene.run().change(name, |values| values[0] = bad);
-        not_finite(&scene, id, name, "subject");
-        if *by_reference {
+    for (id, name) in &tensors {
+        for bad in [if name.len() % 2 == 0 { f64::NAN } else { f64::INFINITY }, f64::NEG_INFINITY] {
             let mut scene = correct.clone();
-            scene.peer(1).change(name, |values| values[0] = bad);
-            not_finite(&scene, id, name, "second@f32");
+            scene.run().change(name, |values| values[0] = bad);
+            let results = scene.results();
+            assert_eq!(checkpoint(&results, id).verdict, Verdict::Fail, "{name}");
+            assert_eq!(results.exit_code, 1, "{name}");
+            let [comparison] = comparisons(&results, name)[..] else { panic!("{name} is compared once") };
+            let found = (comparison.verdict, comparison.reason, comparison.downstream);
+            assert_eq!(found, (ComparisonVerdict::Fail, Some(Reason::NonFinite), false), "{name}");
         }
-        // An infinity that everyone has at the same place satisfies every bound, and the quorum.
-        let mut scene = correct.clone();
-        scene.run().change(name, |values| values[0] = f64::NEG_INFINITY);
-        for index in [0, 1] {
-            scene.peer(index).change(name, |values| values[0] = f64::NEG_INFINITY);
-            scene.oracle(index).change(name, |values| values[0] = f64::NEG_INFINITY);
-        }
-        if !name.ends_with(".mask") {
-            not_finite(&scene, id, name, "everyone");
-        }
-    }
-}
-
-#[track_caller]
-fn not_finite(scene: &Scene, id: &str, name: &str, side: &str) {
-    let results = scene.results();
-    assert_eq!(checkpoint(&results, id).verdict, Verdict::Fail, "{name} of {side}");
-    assert_eq!(results.exit_code, 1, "{name} of {side}");
-    let found = comparisons(&results, name, Mode::Run);
-    let concerned = found.iter().filter(|c| side != "second@f32" || c.reference == side);
-    for comparison in concerned {
-        assert_eq!(comparison.verdict, ComparisonVerdict::Fail, "{name} of {side}");
-        assert_eq!(comparison.reason, Some(Reason::NonFinite), "{name} of {side}");
     }
 }
 
@@ -410,12 +390,12 @@ fn nan_at_the_same_place_in_everyone_agrees_with_nothing() {
     scene.run().change(name, |values| values[0] = f64::NAN);
     for index in [0, 1] {
         scene.peer(index).change(name, |values| values[0] = f64::NAN);
-        scene.oracle(index).change(name, |values| values[0] = f64::NAN);
+        scene.voice(index).change(name, |values| values[0] = f64::NAN);
     }
     let results = scene.results();
     assert_eq!(results.quorum.disagreement.as_ref().unwrap().tensor, name);
     nothing_passes(&results);
-    for comparison in comparisons(&results, name, Mode::Run) {
+    for comparison in comparisons(&results, name) {
         assert_eq!(comparison.reason, Some(Reason::NonFinite));
     }
 }
@@ -454,11 +434,11 @@ fn the_bundled_cases_try_what_was_never_tried() {
 #[test]
 fn an_epsilon_that_allclose_lets_pass_is_seen() {
     let mut cast = Cast::correct();
-    cast.subject.epsilon = 1e-6;
-    let results = Scene::of(cast, &[model::case(2, &[5, 1, 1], 3)]).results();
+    cast.subject.model.architecture.constants.insert("epsilon".to_owned(), 1e-6);
+    let results = Scene::of(cast, &[usual_case()]).results();
     let norm = checkpoint(&results, "01");
     assert_eq!(norm.verdict, Verdict::Fail);
-    let found = comparisons(&results, "step0/h.0.ln_1.normalized", Mode::Run);
+    let found = comparisons(&results, "step0/h.0.ln_1.normalized");
     let statistics = found[0].outcome.statistics().unwrap();
     let allclose = |e: &ElementRecord| e.error.0 <= 1e-4 + 1e-4 * e.expected.0.abs();
     assert!(statistics.worst.iter().all(allclose), "{statistics:?}");
@@ -475,25 +455,34 @@ fn an_epsilon_that_allclose_lets_pass_is_seen() {
 /// 6. All references came from one script.
 #[test]
 fn references_that_disagree_judge_nothing() {
-    for (index, name) in ["first@f64", "second@f64"].into_iter().enumerate() {
+    for (wrong, said) in [
+        (&[0][..], "second@f64 against first@f64"),
+        (&[1], "second@f64 against first@f64"),
+        // Who agree on something else than what the specs say are no judges either.
+        (&[0, 1], "first@f64 against graph@f64"),
+    ] {
         let mut cast = Cast::correct();
-        cast.references[index] = cast.references[index].map(|how| Implementation { epsilon: 1e-6, ..how });
-        let results = Scene::of(cast, &[model::case(2, &[5, 1, 1], 3)]).results();
-        assert_eq!(results.quorum.verdict, Verdict::Error, "{name}");
-        assert_eq!(verdicts(&results), [Verdict::Error; 13], "{name}");
+        for &index in wrong {
+            for implementation in &mut cast.references[index] {
+                implementation.model.architecture.constants.insert("epsilon".to_owned(), 1e-6);
+            }
+        }
+        let results = Scene::of(cast, &[usual_case()]).results();
+        assert_eq!(results.quorum.verdict, Verdict::Error, "{wrong:?}");
+        assert_eq!(verdicts(&results), [Verdict::Error; 13], "{wrong:?}");
         nothing_passes(&results);
         let disagreement = results.quorum.disagreement.unwrap();
         assert_eq!(disagreement.tensor, "step0/h.0.ln_1.normalized");
-        assert!(disagreement.message.contains("references disagree, second@f64 against first@f64"));
+        assert!(disagreement.message.contains(&format!("references disagree, {said}")), "{disagreement:?}");
         assert!(disagreement.message.contains("apart by"), "{}", disagreement.message);
     }
 }
 
 #[test]
 fn references_that_differ_by_rounding_alone_agree() {
-    let scene = Scene::correct();
-    let runs = [0, 1].map(|index| scene.evidence[0].references[index].f64.run.clone().unwrap());
-    assert_ne!(runs[0].get("step0/logits"), runs[1].get("step0/logits"), "they add up in different orders");
+    let mut scene = Scene::correct();
+    let logits = [0, 1].map(|index| scene.voice(index).get("step0/logits").clone());
+    assert_ne!(logits[0], logits[1]);
     let quorum = scene.results().quorum;
     assert_eq!(quorum.verdict, Verdict::Pass);
     assert!(quorum.used.0 > 0.0 && quorum.used.0 < 0.1, "{:?}", quorum.used);

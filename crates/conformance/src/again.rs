@@ -177,7 +177,11 @@ fn compare(recorded: &Results, computed: &Results, evidence: &Evidence, captures
         let kind = if same_machine { "invalid" } else { "note" };
         lines.extend(differ.iter().take(FEW).map(|entry| format!("{kind:13} {entry}")));
         if !same_machine {
-            lines.push(format!("note          the bundle was made on {}, this is {}", materials.cpu, cpu()));
+            lines.push(format!(
+                "note          the bundle was made on {}, this is {}",
+                materials.cpu.model,
+                cpu().model
+            ));
         }
     }
     let lines = lines.iter().map(|line| report::plain(line)).collect();

@@ -1,6 +1,5 @@
 //! Measurements that anyone can repeat. No verdict depends on a figure.
 
-pub mod budget;
 pub mod detection;
 pub mod forward;
 pub mod machine;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bundle;
+mod cache;
 mod checkpoint;
 mod describe;
 mod worker;
@@ -32,6 +33,8 @@ enum Command {
     Bundle(bundle::Arguments),
     /// Measure, so that every figure in the documentation can be reproduced
     Bench(bench::Arguments),
+    /// Say what is kept between runs, and remove it
+    Cache(cache::Arguments),
     /// Be a worker: the Rust GPT-2, given a work list on standard input
     #[command(hide = true)]
     Worker,
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoint(arguments) => checkpoint::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Cache(arguments) => cache::run(&arguments),
         Command::Worker => worker::run(),
     };
     done.unwrap_or_else(|error| report_error(&error))

@@ -5,9 +5,9 @@
 
 mod carrier;
 mod catalogue;
-mod chain;
+pub(crate) mod chain;
 mod evidence;
-mod look;
+pub(crate) mod look;
 mod panel;
 mod peers;
 
@@ -17,7 +17,7 @@ use gpt2::Gpt2;
 
 pub(crate) use catalogue::arithmetic;
 pub use panel::{Ground, examine, unbound};
-pub use peers::{PEERS, PeerRow, PeerTable, against_peers};
+pub use peers::{PEERS, Peer, PeerRow, PeerTable, against_peers};
 
 use carrier::Carrier;
 use evidence::Evidence;
@@ -43,7 +43,7 @@ pub(crate) enum Injection {
     /// it leaves it alone. What follows is computed from that.
     Component(fn(&Look<'_>) -> Result<Option<Tensor>>),
     /// Other evidence: captures of the subject or of the references.
-    Evidence(fn(&Carrier<'_>, &mut Evidence<'_>) -> Result<()>),
+    Evidence(fn(&Carrier, &mut Evidence<'_>) -> Result<()>),
     /// A reference that does not answer as it should.
     Worker(Conduct),
 }

@@ -1,5 +1,6 @@
 //! Anything that can run a model, behind one trait: subjects and references alike.
 
+mod naive;
 mod program;
 mod rust;
 mod worker;
@@ -14,8 +15,9 @@ use capture::protocol::Job;
 use capture::{Identity, Precision};
 use checkpoint_spec::{Incident, Traits};
 
+pub use naive::Naive;
 pub use program::Program;
-pub(crate) use program::{GLANCE, Process, last_lines, module};
+pub(crate) use program::{GLANCE, Process, last_lines};
 pub(crate) use rust::prompt_ids;
 pub use rust::{RustGpt2, RustSession};
 pub use worker::Worker;
@@ -26,7 +28,7 @@ use crate::place::Place;
 use crate::progress::Part;
 
 /// Anything that can run a model. It is given token ids and weights and leaves captures; it never sees a spec, a
-/// tolerance or another implementation's results beyond the inputs of a replay.
+/// tolerance or another implementation's results.
 pub trait Implementation: Send {
     /// `torch`, as the registry knows it; its captures cannot choose another.
     fn name(&self) -> &str;
@@ -122,11 +124,27 @@ impl ImplementationName {
             }
             return Ok(Box::new(RustGpt2::new(means.clone())));
         }
-        let program = match self.name.strip_prefix("command:") {
-            Some(command) => Program::command(command)?,
-            None => Program::bridge(&means.place, &self.name)?,
-        };
+        // No command line names it: benches do.
+        if self.name == Naive::NAME {
+            return Ok(Box::new(Naive::new(means.clone())));
+        }
+        let program = self.program(&means.place)?;
         Ok(Box::new(Worker::new(program, self.precision, means.clone())))
+    }
+
+    /// The file that is started as this implementation: the worker for one in Python, this program for the Rust GPT-2.
+    pub fn executable(&self, place: &Place) -> Result<PathBuf> {
+        let is_here = [RustGpt2::NAME, Naive::NAME].contains(&self.name.as_str());
+        let program = if is_here { Program::rust() } else { self.program(place) };
+        Ok(program?.path().to_owned())
+    }
+
+    /// The program of one that is no part of this one.
+    fn program(&self, place: &Place) -> Result<Program> {
+        match self.name.strip_prefix("command:") {
+            Some(command) => Program::command(command),
+            None => Program::bridge(place, &self.name),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod again;
 pub mod bench;
+pub mod cache;
 pub mod cases;
 pub mod cli;
 pub mod exit;

@@ -1,5 +1,8 @@
 //! What a run stood on: commit, locks, weights, toolchain, machine; and the bundle that records it.
 
+mod diff;
+mod machine;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,11 +12,13 @@ use anyhow::{Context, Result};
 use capture::Case;
 use checkpoint_spec::{Architecture, SpecSet};
 use proof_bundle::{
-    BundleContents, Current, CurrentModel, Digest, Git, Head, MATERIALS_SCHEMA, MaterialFile, Materials,
-    spec_digest,
+    BundleContents, Current, CurrentModel, Diff, Digest, Git, Head, Known, MaterialFile, Materials,
+    RecordKind, spec_digest,
 };
 
-use crate::implementation::Means;
+pub(crate) use machine::{cpu, toolchain};
+
+use crate::implementation::{ImplementationName, Means, RustGpt2};
 use crate::model::{self, Model, ModelSource, architecture_in, named_architecture};
 use crate::place::Place;
 use crate::progress::Progress;
@@ -62,12 +67,22 @@ pub fn law_of(place: &Place, head: &Head) -> Option<Vec<(String, String)>> {
         return None;
     }
     git(&place.root, &["merge-base", "--is-ancestor", commit, "HEAD"])?;
-    let folder = format!("{commit}:crates/checkpoint-spec/specs/gpt2");
-    let names = git(&place.root, &["ls-tree", "--name-only", &folder])?;
-    names
-        .lines()
-        .map(|name| Some((name.to_owned(), git_text(&place.root, &format!("{folder}/{name}"))?)))
-        .collect()
+    let folder = format!("{commit}:crates/graph/families");
+    let names = git(&place.root, &["ls-tree", "-r", "--name-only", &folder])?;
+    let text = |(file, path): (&str, &str)| {
+        Some((file.to_owned(), git_text(&place.root, &format!("{folder}/{path}"))?))
+    };
+    names.lines().filter_map(|path| Some((spec_file(path)?, path))).map(text).collect()
+}
+
+/// The name by which specs are known of a file below the families' folder: that of the family without its folder, what
+/// holds in every family as it is; none of another family's.
+fn spec_file(path: &str) -> Option<&str> {
+    match path.split_once('/') {
+        Some(("gpt2", file)) => Some(file),
+        Some(("operations", _)) | None => Some(path),
+        Some(_) => None,
+    }
 }
 
 /// A file of a commit, byte for byte.
@@ -92,9 +107,18 @@ pub fn write_bundle(
         .map(|(file, text)| (file.to_string(), text.to_string()))
         .collect();
     let cases: Vec<Case> = request.cases.iter().map(|planned| planned.case.clone()).collect();
+    let git = repository_state(&means.place.root);
+    let is_dirty = git.as_ref().is_some_and(|git| git.dirty);
+    let diff::Written { diff, file } = match &git {
+        Some(_) => diff::write(&means.place.root, is_dirty, outcome.work.path()),
+        None => diff::Written { diff: Known::Unknown("not in a git repository".to_owned()), file: None },
+    };
+    let materials = materials(request, means, &specs, git, diff)?;
     let contents = BundleContents {
         results: &outcome.results,
-        materials: &materials(request, means, &specs)?,
+        materials: &materials,
+        diff: file.as_deref(),
+        model: materials.weights_in_bundle.then_some(request.model.directory.as_path()),
         specs: &specs,
         cases: &cases,
         captures: &outcome.captures,
@@ -107,29 +131,64 @@ pub fn write_bundle(
     Ok(bundle)
 }
 
-fn materials(request: &Request, means: &Means, specs: &[(String, String)]) -> Result<Materials> {
+fn materials(
+    request: &Request,
+    means: &Means,
+    specs: &[(String, String)],
+    git: Option<Git>,
+    diff: Known<Diff>,
+) -> Result<Materials> {
     let Place { root, .. } = &means.place;
     let reference = means.place.reference();
     let (weights, tokenizer) = model_files(&request.model)?;
-    Ok(Materials {
-        schema: MATERIALS_SCHEMA.to_owned(),
-        git: repository_state(root),
+    let materials = Materials {
+        schema: RecordKind::Materials.schema(),
+        git,
+        diff,
         cargo_lock: digest(&root.join("Cargo.lock"))?.0,
         python_lock: digest(&reference.join("requirements.lock"))?.0,
         reference_source: digest_of_all(&files_below(&reference.join("trialplate_reference"), &["py"])?)?,
         specs: spec_digest(specs),
         weights,
         tokenizer,
+        weights_in_bundle: false,
         subject_weights: request
             .subject_model
             .as_ref()
             .map(|m| model_files(m).map(|(w, _)| w))
             .transpose()?,
+        subject_executable: executable(&request.subject, means),
+        subject_build: build(&request.subject),
         toolchain: toolchain(),
         cpu: cpu(),
-        os: first_line(Command::new("uname").arg("-sr")),
+        os: machine::operating_system(),
         threads: request.threads,
-    })
+    };
+    Ok(Materials { weights_in_bundle: materials.model_fits_in_bundle(), ..materials })
+}
+
+/// The file that was started as the subject.
+fn executable(subject: &ImplementationName, means: &Means) -> Known<MaterialFile> {
+    let found = subject.executable(&means.place).and_then(|path| {
+        let name = material_name(&path);
+        // Of this program what runs, even where another build has taken its place since.
+        let running = Path::new("/proc/self/exe");
+        let is_running = subject.name == RustGpt2::NAME && running.exists();
+        let (sha256, bytes) = digest(if is_running { running } else { &path })?;
+        Ok(MaterialFile { name, bytes, sha256 })
+    });
+    found.map_or_else(|error| Known::Unknown(format!("{error:#}")), Known::Value)
+}
+
+/// How it was compiled.
+fn build(subject: &ImplementationName) -> Known<proof_bundle::Build> {
+    if subject.name == RustGpt2::NAME {
+        Known::Value(machine::build())
+    } else if subject.name.starts_with("command:") {
+        Known::Unknown("built elsewhere; its file is all that is known".to_owned())
+    } else {
+        Known::Unknown("runs in Python; python_lock and reference_source say what it is made of".to_owned())
+    }
 }
 
 /// Configuration and weights, and the tokenizer apart from them.
@@ -151,9 +210,13 @@ fn partition(files: &[PathBuf]) -> Result<(Vec<MaterialFile>, Vec<MaterialFile>)
 }
 
 fn material(path: &Path) -> Result<MaterialFile> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (sha256, bytes) = digest(path)?;
-    Ok(MaterialFile { name, bytes, sha256 })
+    Ok(MaterialFile { name: material_name(path), bytes, sha256 })
+}
+
+/// A file's name, without folders.
+fn material_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn digest(path: &Path) -> Result<(Digest, u64)> {
@@ -184,26 +247,6 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn first_line(command: &mut Command) -> String {
-    let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    output
-        .ok()
-        .and_then(|text| text.lines().next().map(str::to_owned))
-        .unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// The compiler.
-pub(crate) fn toolchain() -> String {
-    first_line(Command::new("rustc").arg("-V"))
-}
-
-/// The processor's name, or its architecture where it has none.
-pub(crate) fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use proof_bundle::heads;
@@ -228,7 +271,7 @@ mod tests {
         if let Some(branch) = orphan {
             git(root, &["checkout", "-q", "--orphan", branch]).unwrap();
         }
-        let specs = root.join("crates/checkpoint-spec/specs/gpt2");
+        let specs = root.join("crates/graph/families/gpt2");
         std::fs::create_dir_all(&specs).unwrap();
         std::fs::write(specs.join("00-foundation.toml"), text).unwrap();
         git(root, &["add", "--all"]).unwrap();

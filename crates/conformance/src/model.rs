@@ -2,14 +2,14 @@
 
 mod hub;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use checkpoint_spec::Architecture;
+use checkpoint_spec::{Architecture, SpecSet};
+use gpt2::Gpt2;
 use gpt2::synthetic::SyntheticSpec;
-use gpt2::{Config, Gpt2};
+use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use crate::exit::usage;
@@ -121,11 +121,18 @@ impl Model {
             )));
         }
         let directory = std::path::absolute(directory)?;
-        let config = Config::read(&directory).map_err(|error| usage(error.to_string()))?;
-        let tokenizer = read_tokenizer(&directory, config.vocabulary)?;
+        let architecture = architecture(&config(&directory)?)
+            .map_err(|error| usage(format!("{}: {error}", directory.join("config.json").display())))?;
+        let tokenizer =
+            read_tokenizer(&directory, architecture.sizes.get("V").copied().unwrap_or(usize::MAX))?;
         // Bad weights are told of now, not after the references have started.
         Gpt2::load(&directory).map_err(|error| usage(error.to_string()))?;
-        Ok(Self { name, architecture: architecture(&config), tokenizer, directory })
+        Ok(Self { name, architecture, tokenizer, directory })
+    }
+
+    /// The model as the oracle computes it.
+    pub fn oracle(&self, specs: &SpecSet) -> Result<oracle::Model> {
+        Ok(oracle::Model::load(&self.directory, specs.graph(), self.architecture.clone())?)
     }
 
     /// A size by its symbol.
@@ -173,29 +180,24 @@ pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 /// The sizes that a model's name tells by itself.
 pub fn named_architecture(name: &str) -> Option<Architecture> {
     let spec: SyntheticSpec = name.strip_prefix("synthetic:")?.parse().ok()?;
-    Some(architecture(&spec.config))
+    architecture(&spec.config_json()).ok()
 }
 
 /// The sizes of the model in a directory.
 pub fn architecture_in(directory: &Path) -> Option<Architecture> {
-    Config::read(directory).ok().as_ref().map(architecture)
+    architecture(&config(directory).ok()?).ok()
 }
 
-fn architecture(config: &Config) -> Architecture {
-    let sizes = [
-        ("C", config.context),
-        ("D", config.width),
-        ("H", config.heads),
-        ("Dh", config.head_dim()),
-        ("F", config.inner),
-        ("V", config.vocabulary),
-    ];
-    Architecture {
-        family: "gpt2".to_owned(),
-        layers: config.layers,
-        sizes: sizes.into_iter().map(|(symbol, size)| (symbol.to_owned(), size)).collect(),
-        constants: BTreeMap::from([("epsilon".to_owned(), config.epsilon)]),
-    }
+fn config(directory: &Path) -> Result<Value> {
+    let path = directory.join("config.json");
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    serde_json::from_str(&text).map_err(|error| usage(format!("{}: {error}", path.display())))
+}
+
+/// Sizes and constants by the family of the configuration.
+fn architecture(config: &Value) -> Result<Architecture> {
+    Ok(SpecSet::bundled("gpt2")?.family.architecture(config)?)
 }
 
 fn read_tokenizer(directory: &Path, vocabulary: usize) -> Result<Option<Tokenizer>> {

@@ -17,9 +17,10 @@ use checkpoint_spec::{
     CaseAssay, CaseEvidence, Extent, Incident, Keep, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
     assay, confidence, judge,
 };
-use proof_bundle::{CapturePaths, Role};
+use oracle::Model;
+use proof_bundle::Role;
 
-pub use captures::{OpenedCaptures, Produced};
+pub use captures::{Produced, source};
 pub use digest::files_below;
 pub(crate) use facts::facts;
 pub(crate) use schedule::{generated, produce};
@@ -27,16 +28,16 @@ pub(crate) use schedule::{generated, produce};
 use crate::cases::{self, PlannedCase};
 use crate::fault::{self, Ground};
 use crate::implementation::{ImplementationName, Means, REFERENCES, RustGpt2, traits};
-use crate::model::Model;
+use crate::model::Model as ModelFiles;
 use crate::progress::Progress;
 
 /// What the user asked for.
 #[derive(Debug)]
 pub struct Request {
     /// The model that the references get.
-    pub model: Model,
+    pub model: ModelFiles,
     /// The subject's own weights, when it has them.
-    pub subject_model: Option<Model>,
+    pub subject_model: Option<ModelFiles>,
     /// Who is under test.
     pub subject: ImplementationName,
     /// Who judges, in order of precedence.
@@ -63,7 +64,12 @@ pub struct Request {
 
 impl Request {
     /// The Rust GPT-2 before every reference in these cases (all that fit, where none is named), with every tensor kept.
-    pub(crate) fn of_rust(model: Model, cases: &[String], means: &Means, faults: Extent) -> Result<Self> {
+    pub(crate) fn of_rust(
+        model: ModelFiles,
+        cases: &[String],
+        means: &Means,
+        faults: Extent,
+    ) -> Result<Self> {
         let (cases, do_not_fit) = cases::plan(&model, cases, 0)?;
         Ok(Self {
             model,
@@ -91,7 +97,7 @@ pub struct Outcome {
     /// What was measured, by case.
     pub assays: Vec<CaseAssay>,
     /// The captures it stands on, by role and case.
-    pub captures: BTreeMap<Role, BTreeMap<String, CapturePaths>>,
+    pub captures: BTreeMap<Role, BTreeMap<String, PathBuf>>,
     /// Holds the subject's captures until the bundle has them.
     pub work: tempfile::TempDir,
 }
@@ -103,72 +109,104 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &cases)?;
-    let mut produced = produce(request, means, progress, work.path(), (&specs, confidence))?;
+    let model = request.model.oracle(&specs)?;
+    let law = Law { specs: &specs, confidence, model: &model };
+    let mut produced = produce(request, means, progress, work.path())?;
     let part = progress.part("comparing", request.cases.len());
     let mut assays = Vec::new();
     for planned in &request.cases {
         means.interrupt.check()?;
         part.say(planned.case.id.clone());
-        assays.push(with_evidence(request, means, (&specs, confidence), planned, &produced, assay)??);
+        assays.push(with_evidence(request, means, law, planned, &produced, assay)??);
         part.step();
     }
     part.finish("compared");
     let repeats = repeats::repeats(request, means, progress, work.path(), &specs, &mut produced)?;
-    let laws = laws::laws(request, means, progress, work.path(), &specs, &mut produced)?;
+    let laws = laws::laws(request, means, progress, work.path(), law, &mut produced)?;
     let mut facts = RunFacts { repeats, laws, ..facts(request, means, &produced)? };
-    let ground = Ground { request, means, produced: &produced, specs: &specs, confidence, facts: &facts };
+    let ground = Ground { request, means, produced: &produced, law, facts: &facts };
     facts.faults = fault::examine(ground, progress)?;
     let results = judge(&specs, &facts, &assays)?;
     Ok(Outcome { results, assays, captures: produced.paths(), work })
+}
+
+/// By what a run is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Law<'a> {
+    /// The specs.
+    pub specs: &'a SpecSet,
+    /// `c` of their rounding budgets.
+    pub confidence: f64,
+    /// The model, as the oracle computes it.
+    pub model: &'a Model,
 }
 
 /// Lays one case's captures before `look`.
 fn with_evidence<T>(
     request: &Request,
     means: &Means,
-    (specs, confidence): (&SpecSet, f64),
+    law: Law<'_>,
     planned: &PlannedCase,
     produced: &Produced,
     look: impl FnOnce(&Setting<'_>, &CaseEvidence<'_>) -> T,
 ) -> Result<T> {
     let subject = request.subject.start(means)?;
     let setting = Setting {
-        specs,
+        specs: law.specs,
         architecture: &request.model.architecture,
+        model: Some(law.model),
         traits: traits(subject.as_ref(), planned.case.texts.is_some()),
-        confidence,
+        confidence: law.confidence,
         subject: &subject.label(),
     };
     let id = &planned.case.id;
     let subject = produced.subject.open(id)?;
     let opened = open_references(request, produced, id)?;
-    let references: Vec<ReferenceCaptures<'_>> = opened
-        .iter()
-        .map(|(name, peer, f64)| ReferenceCaptures { name: name.clone(), peer: peer.view(), f64: f64.view() })
-        .collect();
+    let references = views(&opened);
     let nothing = std::collections::BTreeSet::new();
     let evidence = CaseEvidence {
         case: &planned.case,
-        subject: subject.view(),
-        not_contiguous: subject.run.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
+        subject: source(&subject),
+        not_contiguous: subject.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
         references: &references,
     };
     Ok(look(&setting, &evidence))
 }
 
-/// One case's captures of every reference, in order of precedence: name, as a peer of the subject, f64.
+/// A reference's captures of one case.
+pub(crate) struct OpenedReference {
+    name: String,
+    peer: Option<CaptureFile>,
+    f64: Option<CaptureFile>,
+}
+
+/// One case's captures of every reference, in order of precedence.
 pub(crate) fn open_references(
     request: &Request,
     produced: &Produced,
     case: &str,
-) -> Result<Vec<(String, OpenedCaptures, OpenedCaptures)>> {
+) -> Result<Vec<OpenedReference>> {
     let of = |name: &String| {
-        let at =
-            |precision| produced.reference(name, precision).map(|captures| captures.open(case)).transpose();
-        let peer = at(request.subject.precision.peer())?.unwrap_or_default();
-        Ok((name.clone(), peer, at(Precision::F64)?.unwrap_or_default()))
+        let at = |precision| match produced.reference(name, precision) {
+            Some(captures) => captures.open(case),
+            None => Ok(None),
+        };
+        let peer = at(request.subject.precision.peer())?;
+        Ok(OpenedReference { name: name.clone(), peer, f64: at(Precision::F64)? })
     };
     request.references.iter().map(of).collect()
+}
+
+/// References as evidence.
+pub(crate) fn views(opened: &[OpenedReference]) -> Vec<ReferenceCaptures<'_>> {
+    opened
+        .iter()
+        .map(|reference| ReferenceCaptures {
+            name: reference.name.clone(),
+            peer: source(&reference.peer),
+            f64: source(&reference.f64),
+        })
+        .collect()
 }
 
 /// Identity and incidents of everyone who took part.
@@ -192,6 +230,6 @@ fn reference_identity(produced: &Produced, name: &str) -> Identity {
 }
 
 /// Where cached captures of references live.
-fn capture_cache(means: &Means) -> PathBuf {
+pub(crate) fn capture_cache(means: &Means) -> PathBuf {
     means.place.cache.join("captures")
 }

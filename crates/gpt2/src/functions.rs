@@ -7,8 +7,7 @@ use ndarray::{
     Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut1,
     ArrayViewMut2, ArrayViewMut4, Axis, Zip, s,
 };
-
-use crate::matmul::matmul_into;
+use ordered_product::matmul_into;
 
 #[cfg(test)]
 mod tests;

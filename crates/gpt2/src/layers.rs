@@ -1,10 +1,10 @@
 //! The two layers that hold parameters. All GPT-2 is made of them and of embeddings.
 
 use ndarray::{ArcArray1, ArcArray2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, Zip};
+use ordered_product::matmul;
 
 use crate::Scope;
 use crate::functions::sum;
-use crate::matmul::matmul;
 
 #[cfg(test)]
 mod tests;

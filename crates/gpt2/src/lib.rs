@@ -11,7 +11,7 @@
 //!
 //! Every element is computed by the same operations in the same order whatever stands around it: more rows in the
 //! batch, more tokens in the step, more threads. So prefill gives the bits that decoding gives, and a row of a batch
-//! gives the bits that it gives alone. [`matmul`] tells what that takes.
+//! gives the bits that it gives alone. [`ordered_product`] tells what that takes.
 //!
 //! Architecture invariant: this crate knows no spec, no tolerance and no fault. Tokens and weights in, capture out.
 //! Whoever wants a broken model changes its public data: an epsilon, a scale, an activation function, a weight.
@@ -21,7 +21,6 @@ mod config;
 pub mod functions;
 pub mod layers;
 mod load;
-pub mod matmul;
 pub mod model;
 mod observer;
 mod replay;

@@ -13,10 +13,7 @@ use crate::tensors::{self, Mismatch};
 use crate::{Config, Gpt2, RunError, Scope};
 
 impl Gpt2 {
-    /// Computes each wanted activation from its direct inputs, which are taken from `inputs`, never from results of
-    /// its own. Composites, whose names begin with `whole/`, compute several activations in one go: attention
-    /// (`whole/h.0.attn.out`), the feed-forward half (`whole/h.0.mlp.out`), a block (`whole/h.0.out`), the last norm
-    /// and the head (`whole/logits`).
+    /// Computes each wanted activation from its direct inputs, which are taken from `inputs`, never from results of its own.
     pub fn replay(
         &self,
         case: &Case,
@@ -58,7 +55,6 @@ impl Replay<'_> {
             self.attention(block, &h)?;
             self.feed_forward(block, &h)?;
             self.residuals(&h, &stream)?;
-            self.composites(block, &h, &stream)?;
             stream = format!("h.{l}.out");
         }
         self.head(&stream)?;
@@ -148,33 +144,6 @@ impl Replay<'_> {
         })
     }
 
-    fn composites(&mut self, block: &Block, h: &str, stream: &str) -> Result<(), RunError> {
-        let whole = format!("whole/{h}");
-        self.unit(&whole, &["attn.out"], |inputs, scope| {
-            let q = inputs.heads(&format!("{h}attn.q"))?;
-            let keys = inputs.cached(&format!("{h}attn.cached_k"))?;
-            let values = inputs.cached(&format!("{h}attn.cached_v"))?;
-            let mask = inputs.mask();
-            let unobserved = &mut Scope::unobserved();
-            let out = block.attn.attend(q.view(), keys.view(), values.view(), mask.view(), unobserved);
-            scope.see("attn.out", &out);
-            Ok(())
-        })?;
-        self.unit(&whole, &["mlp.out"], |inputs, scope| {
-            let x = inputs.stream(&format!("{h}ln_2"))?;
-            scope.see("mlp.out", &block.mlp.forward(x.view(), &mut Scope::unobserved()));
-            Ok(())
-        })?;
-        self.unit(&whole, &["out"], |inputs, scope| {
-            let (x, mask) = (inputs.stream(stream)?, inputs.mask());
-            let mut cache = inputs.earlier_cache(h)?;
-            let unobserved = &mut Scope::unobserved();
-            let past = inputs.positions.start;
-            scope.see("out", &block.forward(x.view(), past, &mut cache, mask.view(), unobserved)?);
-            Ok(())
-        })
-    }
-
     fn head(&mut self, stream: &str) -> Result<(), RunError> {
         let model = self.model;
         self.unit("", &["ln_f.normalized", "ln_f"], |inputs, scope| {
@@ -183,12 +152,6 @@ impl Replay<'_> {
         })?;
         self.unit("", &["logits"], |inputs, scope| {
             scope.see("logits", &model.unembed(inputs.stream("ln_f")?.view()));
-            Ok(())
-        })?;
-        self.unit("", &["whole/logits"], |inputs, scope| {
-            let x = inputs.stream(stream)?;
-            let x = model.ln_f.forward(x.view(), "ln_f", &mut Scope::unobserved());
-            scope.see("whole/logits", &model.unembed(x.view()));
             Ok(())
         })
     }

@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{Config, safetensors};
 
+pub use crate::safetensors::Stored;
+
 #[cfg(test)]
 mod tests;
 
@@ -55,9 +57,23 @@ struct Distribution {
 /// Writes `config.json` and `model.safetensors` into `directory`, which is made if need be. The head is tied and not
 /// stored.
 pub fn write(directory: &Path, spec: &SyntheticSpec) -> io::Result<()> {
+    write_altered(directory, spec, Stored::F32, &|_, _| {})
+}
+
+/// The same with other weights: `alter` is given the name and the values of each tensor.
+pub fn write_altered(
+    directory: &Path,
+    spec: &SyntheticSpec,
+    stored: Stored,
+    alter: &dyn Fn(&str, &mut [f32]),
+) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let path = directory.join("model.safetensors");
-    safetensors::write(&path, &shapes(&spec.config), |name, shape| spec.values(name, shape))?;
+    safetensors::write(&path, stored, &shapes(&spec.config), |name, shape| {
+        let mut values = spec.values(name, shape);
+        alter(name, &mut values);
+        values
+    })?;
     let mut config = serde_json::to_string_pretty(&spec.config_json())?;
     config.push('\n');
     std::fs::write(directory.join("config.json"), config)
@@ -83,7 +99,8 @@ impl SyntheticSpec {
         values
     }
 
-    fn config_json(&self) -> serde_json::Value {
+    /// `config.json` as Hugging Face writes it.
+    pub fn config_json(&self) -> serde_json::Value {
         json!({
             "activation_function": "gelu_new",
             "architectures": ["GPT2LMHeadModel"],

@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::Digest;
 use crate::layout::manifest;
 use crate::moments;
 use crate::write::WriteError;
+use crate::{Digest, FORMAT};
 
 /// The declaration that makes a folder a bag.
 pub(crate) const DECLARATION: &str = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
@@ -39,38 +39,53 @@ impl Bag {
         Ok(())
     }
 
-    /// Takes in a file: as a hard link where the file system can, else as a copy. What is hashed is what is in the bag.
+    /// Takes in a file that nobody else writes to: as a hard link where the file system can, else as a copy.
     pub(crate) fn add_file(&mut self, path: &str, source: &Path) -> Result<(Digest, u64), WriteError> {
         let target = self.target(path)?;
         let kind = fs::symlink_metadata(source).map_err(io_at(source))?.file_type();
         if !kind.is_file() || fs::hard_link(source, &target).is_err() {
             fs::copy(source, &target).map_err(io_at(source))?;
         }
+        self.take(path, &target)
+    }
+
+    /// Takes in a copy of a file that its owner may write to later.
+    pub(crate) fn add_copy(&mut self, path: &str, source: &Path) -> Result<(Digest, u64), WriteError> {
+        let target = self.target(path)?;
+        fs::copy(source, &target).map_err(io_at(source))?;
+        self.take(path, &target)
+    }
+
+    /// Counts a file that is in its place. What is hashed is what is in the bag.
+    fn take(&mut self, path: &str, target: &Path) -> Result<(Digest, u64), WriteError> {
         moments::pass();
-        let mut file = File::open(&target).map_err(io_at(&target))?;
-        let (digest, bytes) = Digest::of_reader(&mut file).map_err(io_at(&target))?;
-        file.sync_all().map_err(io_at(&target))?;
+        let mut file = File::open(target).map_err(io_at(target))?;
+        let (digest, bytes) = Digest::of_reader(&mut file).map_err(io_at(target))?;
+        file.sync_all().map_err(io_at(target))?;
         self.count(path, digest, bytes);
         Ok((digest, bytes))
     }
 
-    /// Writes the tag files. The day is the only thing in a bag that the clock tells.
-    pub(crate) fn finish(self, name: &str, day: SystemTime) -> Result<(), WriteError> {
-        let info = format!(
-            "Bag-Software-Agent: trialplate {}\nBagging-Date: {}\nExternal-Identifier: {name}\nPayload-Oxum: {}.{}\n",
-            env!("CARGO_PKG_VERSION"),
-            date(day),
-            self.octets,
-            self.payload.len()
-        );
+    /// Writes the tag files and gives the bag's name, which follows from the digest of the payload's manifest. The day is the
+    /// only thing in a bag that the clock tells.
+    pub(crate) fn finish(
+        self,
+        name: impl FnOnce(Digest) -> String,
+        day: SystemTime,
+    ) -> Result<String, WriteError> {
         let payload = manifest(self.payload.iter().map(|(path, &digest)| (path.as_str(), digest)));
+        let name = name(Digest::of(payload.as_bytes()));
+        let day = date(day);
+        let oxum = format!("{}.{}", self.octets, self.payload.len());
+        let info = bag_info(env!("CARGO_PKG_VERSION"), &FORMAT.to_string(), &day, &name, &oxum);
         let tags = TAG_FILES.into_iter().zip([info.as_str(), DECLARATION, payload.as_str()]);
         let tag_manifest = manifest(tags.clone().map(|(file, text)| (file, Digest::of(text.as_bytes()))));
         for (file, text) in tags.chain([(TAG_MANIFEST, tag_manifest.as_str())]) {
             let target = self.root.join(file);
             write_new(&target, text.as_bytes()).map_err(io_at(&target))?;
         }
-        sync_folders(&self.root).map_err(io_at(&self.root))
+        sync_folders(&self.root).map_err(io_at(&self.root))?;
+        Ok(name)
     }
 
     fn target(&self, path: &str) -> Result<PathBuf, WriteError> {
@@ -89,6 +104,14 @@ impl Bag {
         self.payload.insert(path.to_owned(), digest);
         self.octets += bytes;
     }
+}
+
+/// The text of `bag-info.txt`.
+pub(crate) fn bag_info(agent: &str, format: &str, day: &str, name: &str, oxum: &str) -> String {
+    format!(
+        "Bag-Software-Agent: trialplate {agent}\nTrialplate-Format: {format}\nBagging-Date: {day}\n\
+         External-Identifier: {name}\nPayload-Oxum: {oxum}\n"
+    )
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

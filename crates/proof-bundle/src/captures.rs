@@ -6,16 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
-/// Version of [`CaptureList`].
-pub const CAPTURES_SCHEMA: &str = "trialplate/captures/1";
-/// Version of [`AssayRecord`].
-pub const ASSAY_SCHEMA: &str = "trialplate/assay/1";
-
 /// All captures of a run, in order of path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureList {
-    /// [`CAPTURES_SCHEMA`].
+    /// [`crate::RecordKind::Captures`], in the version of the bundle.
     pub schema: String,
     /// The captures.
     pub captures: Vec<CaptureEntry>,
@@ -39,7 +34,7 @@ pub struct CaptureEntry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssayRecord {
-    /// [`ASSAY_SCHEMA`].
+    /// [`crate::RecordKind::Assay`], in the version of the bundle.
     pub schema: String,
     /// What was measured.
     pub assay: CaseAssay,

@@ -7,17 +7,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
 use checkpoint_spec::{
-    Architecture, Captures, CaseAssay, CaseEvidence, FaultFacts, Keep, ReferenceCaptures, RepeatDigests,
-    Repeated, RepeatedActivation, Results, RunFacts, Setting, SpecSet, Traits, activation_digest, assay,
-    compare_repeats, judge, repeated_activations,
+    Architecture, CaseAssay, CaseEvidence, FaultFacts, Keep, ReferenceCaptures, RepeatDigests, Repeated,
+    RepeatedActivation, Reservation, Results, RunFacts, Setting, SpecSet, Traits, activation_digest, assay,
+    compare_repeats, confidence, judge, repeated_activations,
 };
 
 use crate::bag::{TAG_FILES, TAG_MANIFEST};
 use crate::layout::{CAPTURES, canonical, manifest};
 use crate::{
-    BundleContents, CaptureList, CapturePaths, Digest, Git, MATERIALS_SCHEMA, MaterialFile, Materials, Role,
-    spec_digest, write,
+    Build, BundleContents, CaptureList, Cpu, DIRTY, Diff, Digest, Git, Known, MaterialFile, Materials,
+    RecordKind, Role, spec_digest, write,
 };
+use oracle::Model;
+
+/// The configuration of the model, as its publisher gives it.
+const CONFIG: &str = r#"{"n_layer":1,"n_embd":4,"n_head":2,"n_positions":4,"vocab_size":8,"layer_norm_epsilon":1e-5}
+"#;
 
 /// What a bundle is made of, and the folder that its captures lie in.
 pub(crate) struct Run {
@@ -25,9 +30,12 @@ pub(crate) struct Run {
     pub(crate) materials: Materials,
     pub(crate) specs: Vec<(String, String)>,
     pub(crate) cases: Vec<Case>,
-    pub(crate) captures: BTreeMap<Role, BTreeMap<String, CapturePaths>>,
+    pub(crate) captures: BTreeMap<Role, BTreeMap<String, PathBuf>>,
     pub(crate) assays: Vec<CaseAssay>,
     pub(crate) day: SystemTime,
+    /// The diff that comes with the bundle.
+    pub(crate) diff: Option<PathBuf>,
+    model: PathBuf,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -49,17 +57,21 @@ impl Run {
         let capture = consumed_tokens(&[1, 2]);
         let path = folder.path().join("tiny.safetensors");
         capture::write(&path, &identity("rust", Precision::F32), &capture).unwrap();
-        let paths = CapturePaths { run: Some(path), replay: None };
+        let model = folder.path().join("model");
+        let weights = write_weights(&model);
+        fs::write(model.join("config.json"), CONFIG).unwrap();
         let specs = SpecSet::sources("gpt2").unwrap();
-        let (results, assays) = results(&case, &capture, keep);
+        let (results, assays) = results(&case, &capture, &model, keep);
         Self {
             results,
             assays,
-            materials: materials(spec_digest(&specs)),
+            materials: materials(spec_digest(&specs), &weights),
             specs,
             cases: vec![case],
-            captures: BTreeMap::from([(Role::Subject, BTreeMap::from([("tiny".to_owned(), paths)]))]),
+            captures: BTreeMap::from([(Role::Subject, BTreeMap::from([("tiny".to_owned(), path)]))]),
             day: UNIX_EPOCH + Duration::from_secs(1_735_689_600),
+            diff: None,
+            model,
             folder,
         }
     }
@@ -68,12 +80,33 @@ impl Run {
         BundleContents {
             results: &self.results,
             materials: &self.materials,
+            diff: self.diff.as_deref(),
+            model: self.materials.weights_in_bundle.then_some(self.model.as_path()),
             specs: &self.specs,
             cases: &self.cases,
             captures: &self.captures,
             assays: &self.assays,
             day: self.day,
         }
+    }
+
+    /// Uncommitted changes, which come with the bundle.
+    pub(crate) fn dirty(mut self, diff: &str) -> Self {
+        let path = self.folder.path().join("materials.diff");
+        fs::write(&path, diff).unwrap();
+        if let Some(git) = &mut self.materials.git {
+            git.dirty = true;
+        }
+        let (bytes, sha256) = (diff.len() as u64, Digest::of(diff.as_bytes()));
+        self.materials.diff = Known::Value(Diff { bytes, sha256, in_bundle: true });
+        self.results.reservations.insert(0, Reservation { checkpoint: None, message: DIRTY.to_owned() });
+        self.diff = Some(path);
+        self
+    }
+
+    /// The folder of its model.
+    pub(crate) fn model(&self) -> PathBuf {
+        self.model.clone()
     }
 
     /// The folder that its bundles are written to.
@@ -96,26 +129,54 @@ pub(crate) fn identity(name: &str, precision: Precision) -> Identity {
     Identity { name: name.to_owned(), version: "1.2.3".to_owned(), precision, device: "cpu".to_owned() }
 }
 
-fn results(case: &Case, capture: &Capture, keep: Keep) -> (Results, Vec<CaseAssay>) {
+fn architecture() -> Architecture {
     let sizes = [("C", 4), ("D", 4), ("H", 2), ("Dh", 2), ("F", 16), ("V", 8)];
-    let architecture = Architecture {
+    Architecture {
         family: "gpt2".to_owned(),
         layers: 1,
         sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
         constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
-    };
+    }
+}
+
+/// Writes weights of no meaning, none of which is that of its neighbours, and returns the file.
+fn write_weights(folder: &Path) -> Vec<u8> {
+    let family = SpecSet::bundled("gpt2").unwrap().graph().family;
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in family.weights(&architecture()).unwrap() {
+        let start = data.len();
+        for element in 0..shape.iter().product() {
+            data.extend(((element % 7) as f32 * 0.25 - 0.75).to_le_bytes());
+        }
+        let entry =
+            serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] });
+        header.insert(name, entry);
+    }
+    let mut header = serde_json::to_string(&header).unwrap();
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join("model.safetensors"), &file).unwrap();
+    file
+}
+
+fn results(case: &Case, capture: &Capture, model: &Path, keep: Keep) -> (Results, Vec<CaseAssay>) {
+    let architecture = architecture();
     let specs = SpecSet::bundled("gpt2").unwrap();
     let traits = Traits { preallocated_cache: true, tokenizer: false };
-    let setting =
-        Setting { specs: &specs, architecture: &architecture, traits, confidence: 5.0, subject: "rust@f32" };
-    let reference = |name: &str| ReferenceCaptures {
-        name: name.to_owned(),
-        peer: Captures::default(),
-        f64: Captures::default(),
+    let model = Model::load(model, specs.graph(), architecture.clone()).unwrap();
+    let setting = Setting {
+        specs: &specs,
+        architecture: &architecture,
+        model: Some(&model),
+        traits,
+        confidence: confidence(&specs, &architecture, &[case]).unwrap(),
+        subject: "rust@f32",
     };
+    let reference = |name: &str| ReferenceCaptures { name: name.to_owned(), peer: None, f64: None };
     let evidence = CaseEvidence {
         case,
-        subject: Captures { run: Some(capture), replay: None },
+        subject: Some(capture),
         not_contiguous: &capture.not_contiguous,
         references: &[reference("torch"), reference("tinygrad")],
     };
@@ -158,28 +219,47 @@ fn repeated(
     compare_repeats("rust@f32", vec![case.id.clone()], &activations, &repeats)
 }
 
-fn materials(specs: Digest) -> Materials {
+fn materials(specs: Digest, weights: &[u8]) -> Materials {
     Materials {
-        schema: MATERIALS_SCHEMA.to_owned(),
+        schema: RecordKind::Materials.schema(),
         git: Some(Git {
             commit: "0123456789abcdef".repeat(2),
             tree: "fedcba9876543210".repeat(2),
             dirty: false,
         }),
+        diff: Known::Unknown("the work tree is clean".to_owned()),
         cargo_lock: Digest::of(b"Cargo.lock"),
         python_lock: Digest::of(b"uv.lock"),
         reference_source: Digest::of(b"reference"),
         specs,
-        weights: vec![MaterialFile {
-            name: "model.safetensors".to_owned(),
-            bytes: 7,
-            sha256: Digest::of(b"weights"),
-        }],
+        weights: [("model.safetensors", weights), ("config.json", CONFIG.as_bytes())]
+            .map(|(name, bytes)| MaterialFile {
+                name: name.to_owned(),
+                bytes: bytes.len() as u64,
+                sha256: Digest::of(bytes),
+            })
+            .into(),
         tokenizer: vec![],
+        weights_in_bundle: true,
         subject_weights: None,
-        toolchain: "rustc 1.95.0".to_owned(),
-        cpu: "a CPU".to_owned(),
-        os: "Linux".to_owned(),
+        subject_executable: Known::Value(MaterialFile {
+            name: "conformance".to_owned(),
+            bytes: 8,
+            sha256: Digest::of(b"program"),
+        }),
+        subject_build: Known::Value(Build {
+            profile: "release".to_owned(),
+            rustc: "rustc 1.95.0".to_owned(),
+            target: "x86_64-unknown-linux-gnu".to_owned(),
+            opt_level: "3".to_owned(),
+            target_features: ["fxsr", "sse", "sse2"].map(str::to_owned).into(),
+        }),
+        toolchain: Known::Value("rustc 1.95.0".to_owned()),
+        cpu: Cpu {
+            model: Known::Value("a CPU".to_owned()),
+            features: Known::Unknown("there is no /proc/cpuinfo".to_owned()),
+        },
+        os: Known::Value("Linux".to_owned()),
         threads: 2,
     }
 }
@@ -199,6 +279,14 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     files
+}
+
+/// Flips one bit of the last weight in a folder.
+pub(crate) fn change_weight(folder: &Path) {
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
 }
 
 /// Makes the list of captures say what is there, as a forger would.

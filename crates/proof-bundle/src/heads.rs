@@ -8,7 +8,7 @@ use capture::Identity;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Materials, layout};
+use crate::{Materials, layout, verify};
 
 /// Bytes of a file that are read for this.
 const LARGEST: u64 = 1 << 28;
@@ -68,8 +68,9 @@ pub fn folders(bundles: &Path) -> io::Result<Vec<String>> {
 /// # Errors
 /// What cannot be read, in words.
 pub fn read(bundle: &Path) -> Result<Head, String> {
-    let results: ResultsHead = record(bundle, layout::RESULTS)?;
     let info = text(bundle, "bag-info.txt")?;
+    verify::format(&info).map_err(|error| format!("bag-info.txt: {error}"))?;
+    let results: ResultsHead = record(bundle, layout::RESULTS)?;
     let day = info.lines().find_map(|line| line.strip_prefix("Bagging-Date: ")).unwrap_or_default();
     let ids = |list: Vec<Id>| list.into_iter().map(|item| item.id).collect();
     Ok(Head {
@@ -134,8 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_of_another_format_says_who_reads_it() {
+        let run = Run::new();
+        let bundle = run.write();
+        let info = fs::read_to_string(bundle.join("bag-info.txt")).unwrap();
+        for (line, reader) in [("", "trialplate 0.1;"), ("Trialplate-Format: 3.0\n", "a later trialplate")] {
+            fs::write(bundle.join("bag-info.txt"), info.replace("Trialplate-Format: 2.0\n", line)).unwrap();
+            let told = read(&bundle).unwrap_err();
+            assert!(told.contains(&format!("is read by {reader}")), "{told}");
+        }
+    }
+
+    #[test]
     fn what_is_no_bundle_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().starts_with("data/results.json"));
+        assert!(read(folder.path()).unwrap_err().starts_with("bag-info.txt"));
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use capture::{Case, Precision};
+use capture::Precision;
 use checkpoint_spec::Results;
 use serde::Serialize;
 
 use crate::{Digest, Materials};
 
 pub(crate) const MATERIALS: &str = "data/materials.json";
+pub(crate) const DIFF: &str = "data/materials.diff";
+/// The folder of a model that comes with the bundle.
+pub(crate) const MODEL: &str = "data/model";
 pub(crate) const CAPTURES: &str = "data/captures.json";
 pub(crate) const RESULTS: &str = "data/results.json";
 pub(crate) const HTML: &str = "data/report.html";
@@ -72,23 +75,6 @@ pub(crate) fn manifest<'a>(files: impl IntoIterator<Item = (&'a str, Digest)>) -
     files.into_iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect()
 }
 
-/// `<commit12>-<spec8>-<run8>`: the source, the specs, and what else went into the run (model, subject, references,
-/// cases, checkpoints asked for, materials, tensors kept). The same run has the same name, and replaces its bundle.
-pub(crate) fn bundle_name(
-    results: &Results,
-    materials: &Materials,
-    cases: &[Case],
-) -> serde_json::Result<String> {
-    let commit = materials.git.as_ref().map_or("no-commit", |git| &git.commit);
-    let commit: String = name(commit).chars().take(12).collect();
-    let checkpoints: Vec<&str> =
-        results.checkpoints.iter().map(|checkpoint| checkpoint.id.as_str()).collect();
-    let keep = results.tensors.keep;
-    let inputs = (materials, &results.model, &results.subject, &results.references, cases, checkpoints, keep);
-    let run = Digest::of(canonical(&inputs)?.as_bytes());
-    Ok(format!("{commit}-{}-{}", materials.specs.start(8), run.start(8)))
-}
-
 /// The one spelling of a record: fields in order of declaration, one line, a line break at the end.
 pub(crate) fn canonical(record: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_string(record)? + "\n")
@@ -104,6 +90,23 @@ pub(crate) fn name(text: &str) -> String {
 /// Whether a path has only names that [`name`] leaves as they are.
 pub(crate) fn is_path(path: &str) -> bool {
     path.split('/').all(|part| !part.is_empty() && name(part) == part)
+}
+
+/// Whether a text is the name of a file, without folders, that [`name`] leaves as it is.
+pub(crate) fn is_file_name(text: &str) -> bool {
+    name(text) == text
+}
+
+/// The paths of what comes with the bundle beside the record of materials: the model's files, and the diff.
+pub(crate) fn beside_materials(materials: &Materials) -> Vec<String> {
+    let model = materials.model_files().filter(|_| materials.weights_in_bundle);
+    let diff = materials.diff.value().filter(|diff| diff.in_bundle);
+    model.map(|file| model_path(&file.name)).chain(diff.map(|_| DIFF.to_owned())).collect()
+}
+
+/// The path of a file of the model.
+pub(crate) fn model_path(file: &str) -> String {
+    format!("{MODEL}/{}", name(file))
 }
 
 /// A spec's path, from its file name.
@@ -122,9 +125,8 @@ pub(crate) fn assay_path(case: &str) -> String {
 }
 
 /// A capture's path.
-pub(crate) fn capture_path(folder: &str, case: &str, replay: bool) -> String {
-    let kind = if replay { ".replay" } else { "" };
-    format!("data/captures/{folder}/{}{kind}.safetensors", name(case))
+pub(crate) fn capture_path(folder: &str, case: &str) -> String {
+    format!("data/captures/{folder}/{}.safetensors", name(case))
 }
 
 #[cfg(test)]

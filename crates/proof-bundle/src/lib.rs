@@ -4,15 +4,16 @@
 //! without this crate. The SHA-256 of `tagmanifest-sha256.txt` is its root.
 //!
 //! ```text
-//! <commit12>-<spec8>-<run8>/
+//! <commit12>-<spec8>-<payload8>[-<what makes it weaker>]/
 //!   bagit.txt  bag-info.txt  manifest-sha256.txt  tagmanifest-sha256.txt
 //!   data/spec/*.toml                                          the specs as used
 //!   data/schema/*.json                                        a JSON Schema for every kind of record
 //!   data/materials.json                                       what the run was made from
+//!   data/materials.diff                                       changes that no commit holds, where there are any
+//!   data/model/<file>                                         a small model: configuration, weights, tokenizer
 //!   data/cases/<case>.json                                    what every implementation was given
 //!   data/captures.json                                        every capture: its digest, and whether it is here
 //!   data/captures/<implementation>/<case>.safetensors         what it produced, chained
-//!   data/captures/<implementation>/<case>.replay.safetensors  and in isolation
 //!   data/assays/<case>.json                                   the numbers of a case whose tensors are not here
 //!   data/results.json                                         what was compared, and what it means
 //!   data/report.html  data/report.md  data/junit.xml          renderings of results.json
@@ -27,14 +28,18 @@
 mod attest;
 mod bag;
 mod captures;
+mod coverage;
 mod current;
 mod digest;
 #[cfg(test)]
 mod fixtures;
+mod format;
 pub mod heads;
 mod layout;
 mod materials;
+mod model;
 mod moments;
+mod name;
 mod schemas;
 mod shelf;
 mod signature;
@@ -43,15 +48,19 @@ mod write;
 
 pub use attest::{PREDICATE_TYPE, STATEMENT_TYPE, statement};
 pub use bag::date;
-pub use captures::{ASSAY_SCHEMA, AssayRecord, CAPTURES_SCHEMA, CaptureEntry, CaptureList};
+pub use captures::{AssayRecord, CaptureEntry, CaptureList};
 pub use current::{Current, CurrentModel};
 pub use digest::{Digest, DigestError};
+pub use format::{FORMAT, FormatError, FormatMajor, FormatMinor, FormatVersion, RecordKind};
 pub use heads::Head;
 pub use layout::{Role, spec_digest};
-pub use materials::{DIRTY, Git, MATERIALS_SCHEMA, MaterialFile, Materials};
-pub use schemas::CASE_SCHEMA;
+pub use materials::{
+    Build, Cpu, DIRTY, Diff, Git, Known, LARGEST_DIFF, LARGEST_MODEL, MaterialFile, Materials,
+};
+pub use model::{ModelError, ModelFiles};
+pub use name::bundle_name;
 pub use signature::{AllowedSigners, NAMESPACE, SignatureError, sign, signature_path};
 #[cfg(any(test, fuzzing))]
 pub use verify::fuzzing;
 pub use verify::{Demands, Evidence, Problem, Verification, VerifyError, verify, verify_as};
-pub use write::{BundleContents, CapturePaths, WriteError, list_captures, write};
+pub use write::{BundleContents, WriteError, list_captures, write};

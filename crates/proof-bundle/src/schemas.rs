@@ -1,30 +1,26 @@
 //! The JSON Schemas of a bundle's records, made from the types that read and write them.
 
 use capture::Case;
-use checkpoint_spec::{RESULTS_SCHEMA, Results};
+use checkpoint_spec::Results;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
-use crate::captures::{ASSAY_SCHEMA, CAPTURES_SCHEMA};
-use crate::{AssayRecord, CaptureList, MATERIALS_SCHEMA, Materials};
-
-/// Version of the cases, which carry none themselves.
-pub const CASE_SCHEMA: &str = "trialplate/case/1";
+use crate::{AssayRecord, CaptureList, Materials, RecordKind};
 
 /// The schemas, by path in a bundle.
 pub(crate) fn schemas() -> serde_json::Result<[(&'static str, String); 5]> {
     Ok([
-        ("data/schema/assay.json", schema::<AssayRecord>(ASSAY_SCHEMA)?),
-        ("data/schema/captures.json", schema::<CaptureList>(CAPTURES_SCHEMA)?),
-        ("data/schema/case.json", schema::<Case>(CASE_SCHEMA)?),
-        ("data/schema/materials.json", schema::<Materials>(MATERIALS_SCHEMA)?),
-        ("data/schema/results.json", schema::<Results>(RESULTS_SCHEMA)?),
+        ("data/schema/assay.json", schema::<AssayRecord>(RecordKind::Assay)?),
+        ("data/schema/captures.json", schema::<CaptureList>(RecordKind::Captures)?),
+        ("data/schema/case.json", schema::<Case>(RecordKind::Case)?),
+        ("data/schema/materials.json", schema::<Materials>(RecordKind::Materials)?),
+        ("data/schema/results.json", schema::<Results>(RecordKind::Results)?),
     ])
 }
 
-fn schema<T: JsonSchema>(id: &str) -> serde_json::Result<String> {
+fn schema<T: JsonSchema>(kind: RecordKind) -> serde_json::Result<String> {
     let mut schema: Schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
-    schema.insert("$id".to_owned(), id.into());
+    schema.insert("$id".to_owned(), kind.schema().into());
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
 

@@ -3,8 +3,8 @@
 //! Each room needs what the one before has found to be sound.
 
 mod bag;
-mod coverage;
 mod limits;
+mod model;
 mod recompute;
 mod records;
 mod repeats;
@@ -13,10 +13,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use bag::format;
+
 use capture::Case;
 use checkpoint_spec::{Architecture, Results};
 
-use crate::{AllowedSigners, CaptureList, Current, Digest, Materials, SignatureError, signature};
+use crate::{
+    AllowedSigners, CaptureList, Current, Digest, Materials, ModelFiles, SignatureError, coverage, layout,
+    signature,
+};
 
 /// Exit code of evidence that is not valid.
 const INVALID_EVIDENCE: u8 = 2;
@@ -34,6 +39,8 @@ pub struct Demands<'a> {
     pub current: Option<&'a Current>,
     /// The sizes of the model that the results name, where its name or what is here tells them.
     pub architecture: Option<&'a Architecture>,
+    /// The folder of the model that it must be about, where somebody has it.
+    pub model: Option<&'a Path>,
     /// The commit that it must be of, in hex, or how that commit begins.
     pub expected_commit: Option<&'a str>,
     /// Whose signatures count; none: a signature is not looked at.
@@ -73,6 +80,9 @@ pub struct Evidence {
     pub cases: Vec<Case>,
     /// What they left.
     pub captures: CaptureList,
+    /// A folder with the model's files, each held against the materials; none where neither the bundle nor whoever asked has
+    /// them.
+    pub model: Option<PathBuf>,
 }
 
 /// Something wrong with the evidence.
@@ -119,7 +129,8 @@ pub fn verify(directory: &Path) -> Result<Verification, VerifyError> {
 /// # Errors
 /// [`VerifyError`], when the bundle cannot be read.
 pub fn verify_as(directory: &Path, demands: &Demands<'_>) -> Result<Verification, VerifyError> {
-    let mut visit = Visit { directory, demands, lines: Vec::new(), stale: Vec::new(), root: None };
+    let mut visit =
+        Visit { directory, demands, lines: Vec::new(), stale: Vec::new(), root: None, model: None };
     let found = visit.rooms()?;
     let Visit { mut lines, stale, root, .. } = visit;
     let mut verification = Verification {
@@ -135,7 +146,8 @@ pub fn verify_as(directory: &Path, demands: &Demands<'_>) -> Result<Verification
         Ok(sound) => {
             lines.extend(report::conclusion(&sound.results));
             let left_out = !demands.partial && sound.left_out;
-            verification.exit_code = exit_code(&sound.results, &verification.stale, left_out);
+            let less = left_out || sound.digest_only;
+            verification.exit_code = exit_code(&sound.results, &verification.stale, less);
             verification.results = Some(sound.results);
             verification.evidence = Some(sound.evidence);
         }
@@ -156,6 +168,8 @@ struct Visit<'a> {
     lines: Vec<String>,
     stale: Vec<String>,
     root: Option<Digest>,
+    /// The model, where its files are at hand and are those of the materials.
+    model: Option<ModelFiles>,
 }
 
 /// Evidence that has passed through all rooms.
@@ -164,6 +178,8 @@ struct Sound {
     evidence: Evidence,
     /// Checkpoints or cases that the run was not of.
     left_out: bool,
+    /// Whether some numbers are the record's word.
+    digest_only: bool,
 }
 
 /// Goes on with what a room found to be sound.
@@ -186,6 +202,7 @@ impl Visit<'_> {
             rayon::join(|| bag::digests(directory, &files, &bag), || records::read(directory, &bag));
         enter!(unaltered);
         self.root = Some(bag.root);
+        self.say("format", &bag.format.to_string());
         self.say("manifests", &format!("{} files, {} bytes, all as listed", bag.payload.len(), bag.octets));
         self.say("root", &bag.root.to_string());
         enter!(self.signature());
@@ -199,25 +216,31 @@ impl Visit<'_> {
         enter!(self.staleness(&bag, &records));
         enter!(records::check_layout(&bag, &records));
         enter!(records::check_facts(&bag, &records));
-        self.say("files", "those that the results call for, no other");
-        enter!(recompute::check(directory, &bag, &records, &law));
-        self.say("verdicts", "computed again from the stored tensors, all the same");
+        self.say("files", "those that the records call for, no other");
+        enter!(self.model(&records.materials));
+        enter!(recompute::check(directory, &bag, &records, &law, self.model.as_ref()));
+        let from =
+            if self.model.is_some() { "the stored tensors and weights" } else { "the recorded numbers" };
+        self.say("verdicts", &format!("computed again from {from}, all the same"));
         enter!(repeats::check(directory, &bag, &records, &law));
         let told =
             "the judged run's digests follow from its tensors; other repeats are recorded, not recomputed";
         self.say("determinism", told);
         self.say("faults", "judged again from what the record says of each; they left no tensors");
-        self.digest_only(&records.results);
+        let digest_only = self.digest_only(&records.results);
         enter!(records::check_reports(directory, &records));
         self.say("reports", "rendered again, byte for byte the same");
+        enter!(records::check_name(&bag, &records, &law));
+        self.say("name", &bag.name);
         let covered = coverage::of(&records.results, &records.cases, &law.set);
         self.lines.extend(covered.lines());
         if covered.left_out() && !self.demands.partial {
             self.say("partial", "something was left out; --partial accepts evidence for just what it is of");
         }
         let records::Records { results, materials, cases, captures, .. } = records;
-        let evidence = Evidence { materials, cases, captures };
-        Ok(Ok(Sound { results, evidence, left_out: covered.left_out() }))
+        let model = self.model.take().map(|model| model.folder().to_owned());
+        let evidence = Evidence { materials, cases, captures, model };
+        Ok(Ok(Sound { results, evidence, left_out: covered.left_out(), digest_only }))
     }
 
     fn say(&mut self, what: &str, text: &str) {
@@ -278,7 +301,7 @@ impl Visit<'_> {
                 known.sizes,
                 known.constants
             );
-            return Ok(Err(vec![Problem::at(crate::layout::RESULTS, message)]));
+            return Ok(Err(vec![Problem::at(layout::RESULTS, message)]));
         }
         if !self.stale.is_empty() {
             let stale = self.stale.clone();
@@ -292,21 +315,28 @@ impl Visit<'_> {
         Ok(Ok(()))
     }
 
-    /// Whose tensors are not here, if any.
-    fn digest_only(&mut self, results: &Results) {
+    /// Tells whose numbers are the record's word, and whether any are.
+    fn digest_only(&mut self, results: &Results) -> bool {
+        if self.model.is_none() {
+            let text =
+                "all cases: without the weights nothing is computed again; --model DIR says where they are";
+            self.say("digest-only", text);
+            return true;
+        }
         let cases = results.tensors.digest_only.join(", ");
         if !cases.is_empty() {
             let text = "their verdicts follow from the recorded numbers, which nothing here proves";
             self.say("digest-only", &format!("{cases}: {text}"));
         }
+        !cases.is_empty()
     }
 }
 
 /// That of the run, unless the evidence is about something else, or less than everything.
-fn exit_code(results: &Results, stale: &[String], left_out: bool) -> u8 {
+fn exit_code(results: &Results, stale: &[String], less: bool) -> u8 {
     if !stale.is_empty() {
         STALE
-    } else if results.exit_code == 0 && (left_out || !results.tensors.digest_only.is_empty()) {
+    } else if results.exit_code == 0 && less {
         INCOMPLETE
     } else {
         results.exit_code

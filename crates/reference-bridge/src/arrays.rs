@@ -1,9 +1,9 @@
 //! The wall between NumPy and captures.
 
-use capture::{Capture, DType, Precision, Shape, Tensor, TensorName, TensorSource};
+use capture::{Capture, DType, Precision, Shape, Tensor, TensorName};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString};
 
 use crate::error::JobError;
 
@@ -37,36 +37,6 @@ pub(crate) fn take_in(result: Bound<'_, PyAny>, precision: Precision) -> Result<
     if refused.is_empty() { Ok(capture) } else { Err(refusal(refused, total)) }
 }
 
-/// Hands every tensor of `source` to Python: a `dict` of writable arrays by name.
-pub(crate) fn hand_over<'py>(
-    py: Python<'py>,
-    source: &impl TensorSource,
-) -> Result<Bound<'py, PyDict>, JobError> {
-    let arrays = PyDict::new(py);
-    for name in source.names() {
-        if let Some(tensor) = source.tensor(&name)? {
-            arrays.set_item(name.to_string(), array(py, &tensor)?)?;
-        }
-    }
-    Ok(arrays)
-}
-
-fn array<'py>(py: Python<'py>, tensor: &Tensor) -> Result<Bound<'py, PyAny>, JobError> {
-    let dtype = match tensor.dtype() {
-        DType::F64 => "<f8",
-        DType::F32 => "<f4",
-        DType::F16 => "<f2",
-        DType::I64 => "<i8",
-        DType::I32 => "<i4",
-        DType::U8 => "|u1",
-        DType::Bool => "|b1",
-        DType::BF16 => return Err(JobError::Refused("inputs: NumPy has no BF16".to_owned())),
-    };
-    let bytes = PyArray1::from_slice(py, tensor.bytes());
-    let shape = PyTuple::new(py, tensor.shape().dimensions())?;
-    Ok(bytes.call_method1("view", (dtype,))?.call_method1("reshape", (shape,))?)
-}
-
 fn take_in_one(
     capture: &mut Capture,
     name: &Bound<'_, PyAny>,
@@ -75,7 +45,7 @@ fn take_in_one(
 ) -> Result<(), String> {
     let name = parse_name(name)?;
     let array = exact_array(array)?;
-    let dtype = dtype(array, precision, is_magnitude(&name))?;
+    let dtype = dtype(array, precision)?;
     let shape = Shape::new(array.shape()).map_err(|error| error.to_string())?;
     let bytes = bytes(array).map_err(|error| error.to_string())?;
     let tensor = Tensor::new(dtype, shape, bytes).map_err(|error| error.to_string())?;
@@ -101,16 +71,8 @@ fn exact_array<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Result<&'a Bound<'py, P
     value.cast_exact().map_err(|_| format!("found {}; expected numpy.ndarray", kind(value)))
 }
 
-fn is_magnitude(name: &TensorName) -> bool {
-    name.step.is_some() && name.activation.starts_with("magnitude/")
-}
-
-/// Floats are in the session's precision, but magnitudes may be in f32; no others, no objects, no foreign byte order.
-fn dtype(
-    array: &Bound<'_, PyUntypedArray>,
-    precision: Precision,
-    is_magnitude: bool,
-) -> Result<DType, String> {
+/// Floats are in the session's precision; no other floats, no objects, no foreign byte order.
+fn dtype(array: &Bound<'_, PyUntypedArray>, precision: Precision) -> Result<DType, String> {
     let found = array.dtype();
     let spelling = found.getattr("str").and_then(|text| text.extract::<String>());
     let dtype = match spelling.map_err(|error| error.to_string())?.as_str() {
@@ -121,9 +83,7 @@ fn dtype(
         _ => None,
     };
     dtype
-        .filter(|dtype| {
-            !dtype.is_float() || *dtype == precision.dtype() || (is_magnitude && *dtype == DType::F32)
-        })
+        .filter(|dtype| !dtype.is_float() || *dtype == precision.dtype())
         .ok_or_else(|| format!("dtype {found}; expected float of {precision}, int64 or uint8, little endian"))
 }
 

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 
-use capture::FileError;
 use capture::worker::WorkListError;
 use pyo3::{PyErr, Python};
 
@@ -30,12 +29,9 @@ pub enum WorkerError {
         /// What was found and what was expected.
         problem: String,
     },
-    /// A module of Python raised.
-    #[error("the module raised {0}")]
-    Module(String),
-    /// The command line is none of the two.
-    #[error("unexpected argument {0:?}; expected none, for a work list, or `-m MODULE ARGUMENT…`")]
-    Arguments(OsString),
+    /// The command line says something.
+    #[error("unexpected argument {0:?}; expected none, and a work list on standard input")]
+    Argument(OsString),
     /// The events cannot be delivered.
     #[error("standard output: {0}")]
     Answers(std::io::Error),
@@ -50,10 +46,8 @@ impl WorkerError {
     /// The exit code of the process.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::WorkList(_) | Self::Arguments(_) => Self::USAGE,
-            Self::Environment(_) | Self::Session { .. } | Self::Module(_) | Self::Answers(_) => {
-                Self::INTERNAL
-            }
+            Self::WorkList(_) | Self::Argument(_) => Self::USAGE,
+            Self::Environment(_) | Self::Session { .. } | Self::Answers(_) => Self::INTERNAL,
         }
     }
 }
@@ -61,9 +55,6 @@ impl WorkerError {
 /// Why a job gave no capture.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JobError {
-    /// A capture cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
     /// Python raised: the exception's type and message.
     #[error("{0}")]
     Raised(String),

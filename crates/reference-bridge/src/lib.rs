@@ -10,10 +10,6 @@
 //! | 64 | the work list is malformed |
 //! | 70 | anything else that stopped the worker: no environment, no session, nobody to answer to |
 //!
-//! The interpreter has one module more than Python's: `trialplate_magnitude`, the compiled rules of `magnitude`.
-//! `reference-bridge -m MODULE ARGUMENT…` runs a module with them, as `python -m` would without; its exit code is the
-//! module's.
-//!
 //! A crash of the interpreter or of a library ends the worker with that signal. A time limit is the parent's to set;
 //! a worker whose parent is gone ends by itself.
 //!
@@ -24,13 +20,10 @@
 mod answers;
 mod arrays;
 mod error;
-mod module;
 mod python;
-mod rules;
 mod session;
 
 pub use error::{WorkerError, note};
-pub use module::run_module;
 
 /// Reads the work list, opens the session, attempts every job in order.
 pub fn work() -> Result<(), WorkerError> {

@@ -3,11 +3,11 @@
 
 use std::process::ExitCode;
 
-use reference_bridge::{WorkerError, note, run_module, work};
+use reference_bridge::{WorkerError, note, work};
 
 fn main() -> ExitCode {
     match std::panic::catch_unwind(run) {
-        Ok(Ok(code)) => code,
+        Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             note(&error);
             ExitCode::from(error.exit_code())
@@ -17,11 +17,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<ExitCode, WorkerError> {
-    let mut arguments = std::env::args_os().skip(1);
-    match arguments.next() {
-        None => work().map(|()| ExitCode::SUCCESS),
-        Some(option) if option == "-m" => run_module(arguments.collect()),
-        Some(other) => Err(WorkerError::Arguments(other)),
+fn run() -> Result<(), WorkerError> {
+    match std::env::args_os().nth(1) {
+        None => work(),
+        Some(argument) => Err(WorkerError::Argument(argument)),
     }
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{WorkerError, note, rules};
+use crate::{WorkerError, note};
 
 const PYTHON_ENV: &str = "TRIALPLATE_PYTHON_ENV";
 const REFERENCE: &str = "TRIALPLATE_REFERENCE";
@@ -20,8 +20,7 @@ const PYTHON_VERSION: &str = env!("PYTHON_VERSION");
 ///
 /// The locale: an embedded interpreter reads text as ASCII where a shell has none, other than `python3`, which helps
 /// itself. Memory that was used is kept: activations follow one another that have the same sizes, and pages that come
-/// fresh from the system each time cost a replay a fifth of a forward pass. 32 MiB is the largest threshold there is;
-/// what is larger goes back.
+/// fresh from the system each time cost time. 32 MiB is the largest threshold there is; what is larger goes back.
 const FIXED: [(&str, &str); 3] =
     [("LC_ALL", "C.UTF-8"), ("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
 const ACTIVATE: &CStr = pyo3::ffi::c_str!(include_str!("activate.py"));
@@ -89,7 +88,6 @@ impl Environment {
             globals
                 .set_item("reference", self.reference.as_os_str())
                 .and_then(|()| py.run(ACTIVATE, Some(&globals), None))
-                .and_then(|()| rules::register(py))
                 .map_err(|error| missing(format!("Python cannot be prepared: {}", raised(py, &error))))
         })
     }

@@ -1,8 +1,8 @@
 //! A session of the Python package `trialplate_reference`.
 
-use capture::protocol::{Job, Magnitudes, Task, WorkList};
+use capture::protocol::{Job, WorkList};
 use capture::worker::Session;
-use capture::{Capture, CaptureFile, Case, Identity, Precision};
+use capture::{Capture, Identity, Precision};
 use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -50,30 +50,6 @@ impl PythonSession {
         }
         Ok(Self { session: session.unbind(), identity, precision: list.precision })
     }
-
-    fn call<'py>(
-        &self,
-        py: Python<'py>,
-        case: &Case,
-        replay: Option<(&CaptureFile, Option<&Magnitudes>)>,
-    ) -> Result<Bound<'py, PyAny>, JobError> {
-        let session = self.session.bind(py);
-        let case = as_python(py, serde_json::to_string(case))?;
-        Ok(match replay {
-            None => session.call_method1("run", (case,))?,
-            Some((inputs, magnitudes)) => {
-                let inputs = arrays::hand_over(py, inputs)?;
-                let confidence = magnitudes.map(|magnitudes| magnitudes.confidence);
-                match magnitudes.and_then(|magnitudes| magnitudes.storage.as_ref()) {
-                    None => session.call_method1("replay", (case, inputs, confidence))?,
-                    Some(storage) => {
-                        let storage = as_python(py, serde_json::to_string(storage))?;
-                        session.call_method1("replay", (case, inputs, confidence, storage))?
-                    }
-                }
-            }
-        })
-    }
 }
 
 impl Session for PythonSession {
@@ -84,19 +60,15 @@ impl Session for PythonSession {
     }
 
     fn attempt(&mut self, job: &Job) -> Result<Capture, JobError> {
-        let inputs = match &job.task {
-            Task::Run => None,
-            Task::Replay { inputs, magnitudes } => Some((CaptureFile::open(inputs)?, magnitudes.as_ref())),
-        };
-        let inputs = inputs.as_ref().map(|(file, magnitudes)| (file, *magnitudes));
         Python::attach(|py| {
-            let result = self.call(py, &job.case, inputs)?;
+            let case = as_python(py, serde_json::to_string(&job.case))?;
+            let result = self.session.bind(py).call_method1("run", (case,))?;
             arrays::take_in(result, self.precision)
         })
     }
 }
 
-/// Identity, case and storage cross the border as JSON, so that one strict reader holds for both.
+/// Identity and case cross the border as JSON, so that one strict reader holds for both.
 fn identity(session: &Bound<'_, PyAny>) -> PyResult<Identity> {
     let found = session.call_method0("identity")?;
     let text: String = session.py().import("json")?.call_method1("dumps", (found,))?.extract()?;

@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use capture::protocol::{Event, Job, Magnitudes, SCHEMA, Task, WorkList};
+use capture::protocol::{Event, Job, SCHEMA, WorkList};
 use capture::{CaptureFile, Case, Identity, Precision, Tensor, TensorName, TensorSource};
 use tempfile::TempDir;
 
@@ -40,16 +40,8 @@ impl Bench {
     /// Adds a run of each case; the case's id says what the fake does.
     fn run(mut self, cases: &[&str]) -> Self {
         for case in cases {
-            let job = Job { case: case_of(case), task: Task::Run, output: self.path(case) };
-            self.list.jobs.push(job);
+            self.list.jobs.push(Job { case: case_of(case), output: self.path(case) });
         }
-        self
-    }
-
-    fn replay(mut self, id: &str, inputs: &str, magnitudes: Option<f64>) -> Self {
-        let magnitudes = magnitudes.map(|confidence| Magnitudes { confidence, storage: None });
-        let task = Task::Replay { inputs: self.path(inputs), magnitudes };
-        self.list.jobs.push(Job { case: case_of(id), task, output: self.path(id) });
         self
     }
 
@@ -286,34 +278,6 @@ fn a_crash_ends_the_worker_with_its_signal_and_leaves_a_traceback() {
 }
 
 #[test]
-fn replay_hands_over_the_inputs_and_takes_back_the_outputs() {
-    let bench = Bench::new(Precision::F32).run(&["good"]);
-    bench.ask().expect(0, &[ready(Precision::F32), Event::Done { job: 0 }]);
-    let mut bench = bench.replay("again", "good", None);
-    bench.list.jobs.remove(0);
-    bench.ask().expect(0, &[ready(Precision::F32), Event::Done { job: 0 }]);
-    let embd = Tensor::from_f32(&[1, 2, 3], &[1.0, 1.25, 1.5, 1.75, 2.0, 2.25]).unwrap();
-    assert_eq!(bench.tensor("again", "step0/embd"), Some(embd));
-    assert_eq!(bench.tensor("again", "step0/token_ids"), Some(Tensor::from_i64(&[1, 2], &[4, 6]).unwrap()));
-    assert_eq!(bench.tensor("again", "head.tied"), Some(Tensor::from_u8(&[1], &[2]).unwrap()));
-    assert_eq!(bench.tensor("again", "scalar"), Some(Tensor::from_f32(&[], &[1.0]).unwrap()));
-}
-
-#[test]
-fn replay_asks_for_magnitudes_and_reports_inputs_that_are_not_there() {
-    let bench = Bench::new(Precision::F64)
-        .run(&["good"])
-        .replay("again", "good", Some(4.9))
-        .replay("lost", "gone", None);
-    let answer = bench.ask();
-    assert_eq!(answer.output.status.code(), Some(0), "{}", answer.stderr());
-    assert_eq!(answer.events[..3], [ready(Precision::F64), Event::Done { job: 0 }, Event::Done { job: 1 }]);
-    answer.expect_failure(2, &["gone.safetensors"]);
-    let magnitude = Tensor::from_f32(&[1, 2, 3], &[2.0, 2.5, 3.0, 3.5, 4.0, 4.5]).unwrap();
-    assert_eq!(bench.tensor("again", "step0/magnitude/embd"), Some(magnitude));
-}
-
-#[test]
 fn arrays_of_a_job_are_dropped_before_the_next() {
     let bench = Bench::new(Precision::F32).run(&["leaves", "is-gone"]);
     bench.ask().expect(0, &[ready(Precision::F32), Event::Done { job: 0 }, Event::Done { job: 1 }]);
@@ -325,7 +289,11 @@ fn the_environment_of_the_shell_does_not_reach_python() {
     let elsewhere = TempDir::new().unwrap();
     std::fs::write(elsewhere.path().join("numpy.py"), "raise SystemError('not the locked numpy')").unwrap();
     let mut command = worker();
-    command.env("PYTHONPATH", elsewhere.path()).env("PYTHONHOME", "/nowhere").env("PATH", "/usr/bin:/bin");
+    command
+        .env("PYTHONPATH", elsewhere.path())
+        .env("PYTHONHOME", "/nowhere")
+        .env("LC_ALL", "C")
+        .env("PATH", "/usr/bin:/bin");
     bench.ask_with(&mut command).expect(0, &[ready(Precision::F32), Event::Done { job: 0 }]);
 }
 
@@ -333,6 +301,12 @@ fn the_environment_of_the_shell_does_not_reach_python() {
 fn a_malformed_work_list_exits_64() {
     let answer = Answer::of(start(&mut worker(), b"{}").wait_with_output().unwrap());
     answer.expect_stop(64, &["malformed work list", "schema"]);
+}
+
+#[test]
+fn any_argument_is_refused() {
+    let answer = Answer::of(start(worker().arg("--help"), b"").wait_with_output().unwrap());
+    answer.expect_stop(64, &["unexpected argument \"--help\""]);
 }
 
 #[test]

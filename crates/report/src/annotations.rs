@@ -123,7 +123,7 @@ mod tests {
     fn failures() {
         insta::assert_snapshot!("shape", annotations(&fixtures::failing_on_shape()));
         insta::assert_snapshot!("values", annotations(&fixtures::failing_on_values()));
-        insta::assert_snapshot!("budget", annotations(&fixtures::failing_on_budget()));
+        insta::assert_snapshot!("bits", annotations(&fixtures::failing_on_bits()));
         insta::assert_snapshot!("systematic", annotations(&fixtures::failing_on_systematic()));
         insta::assert_snapshot!("chained", annotations(&fixtures::failing_on_chain()));
     }

@@ -1,11 +1,11 @@
-//! What a comparison uses of its bounds other than the classic ceiling.
+//! The bounds of a comparison and what it uses of them.
 
-use checkpoint_spec::{BudgetRecord, Comparison, Measured, Outcome, StatisticsRecord};
+use checkpoint_spec::{BudgetRecord, Comparison, Measured, Mode, Outcome, StatisticsRecord};
 
 use crate::text::plain;
 use crate::{figures, phrases};
 
-/// One bound of a comparison: `budget`, `systematic` or `chained`, and how much of it is used.
+/// One bound of a comparison: `budget`, `systematic`, `chained` or `bits`, and how much of it is used.
 pub(crate) struct Bound {
     pub(crate) label: &'static str,
     pub(crate) text: String,
@@ -13,17 +13,36 @@ pub(crate) struct Bound {
     pub(crate) broken: bool,
 }
 
-/// The bounds of a comparison: its rounding budget, the systematic errors that are out of theirs, and what a chained
-/// error may be.
+/// The bounds of a comparison: its rounding budget with the systematic errors that are out of theirs, what a chained
+/// error may be, or the very bits.
 pub(crate) fn bounds(comparison: &Comparison) -> Vec<Bound> {
     let Outcome::Compared { statistics, .. } = &comparison.outcome else { return Vec::new() };
-    let mut bounds = Vec::new();
-    if let Some(budget) = &statistics.budget {
-        bounds.push(elementwise(budget, statistics.elements));
-        bounds.extend(systematic(budget));
+    match (&statistics.budget, comparison.mode) {
+        (Some(budget), _) => {
+            let elementwise = elementwise(budget, statistics.elements);
+            std::iter::once(elementwise).chain(systematic(budget)).collect()
+        }
+        (None, Mode::Chained) => vec![chained(statistics, comparison.chained_allowed)],
+        (None, Mode::Isolated) => vec![bits(statistics)],
     }
-    bounds.extend(comparison.chained_allowed.map(|allowed| chained(statistics, allowed)));
-    bounds
+}
+
+/// The share of the bound that judges which is used; where there are two, the larger share.
+pub(crate) fn used(comparison: &Comparison, statistics: &StatisticsRecord) -> f64 {
+    match (&statistics.budget, comparison.chained_allowed) {
+        // Beside a budget no other bound is set.
+        (Some(budget), _) => {
+            let systematic = budget.systematic.iter().map(|found| found.used);
+            systematic.fold(budget.used, Measured::or_worse).0
+        }
+        (None, Some(allowed)) => statistics.used.or_worse(Measured(share(statistics.rmse, allowed))).0,
+        (None, None) => statistics.used.0,
+    }
+}
+
+/// Elements out of the bound that judges.
+pub(crate) fn violations(statistics: &StatisticsRecord) -> u64 {
+    statistics.budget.as_ref().map_or(statistics.violations, |budget| budget.violations)
 }
 
 fn elementwise(budget: &BudgetRecord, elements: u64) -> Bound {
@@ -41,27 +60,43 @@ fn systematic(budget: &BudgetRecord) -> impl Iterator<Item = Bound> {
     })
 }
 
-fn chained(statistics: &StatisticsRecord, allowed: Measured) -> Bound {
+fn chained(statistics: &StatisticsRecord, allowed: Option<Measured>) -> Bound {
     let rmse = statistics.rmse;
-    let broken = allowed.or_worse(rmse) != allowed;
-    let share = if rmse.0 == 0.0 { 0.0 } else { rmse.0 / allowed.0 };
-    let [rmse, allowed] = [rmse, allowed].map(|error| figures::error(error.0));
-    let share = figures::share(share);
-    let text = format!("rmse {rmse}, {share} of the {allowed} that the references' own errors allow");
-    Bound { label: "chained", text, broken }
+    let out_of_allowed = allowed.is_some_and(|allowed| allowed.or_worse(rmse) != allowed);
+    let mut text = format!("rmse {}", figures::error(rmse.0));
+    text.extend(allowed.map(|allowed| {
+        let share = figures::share(share(rmse, allowed));
+        format!(", {share} of the {} that the errors of replicas allow", figures::error(allowed.0))
+    }));
+    let [outside, elements] = [statistics.violations, statistics.elements].map(figures::count);
+    let used = figures::share(statistics.used.0);
+    text += &format!("; the worst element uses {used} of its bound, {outside} of {elements} are out of it");
+    Bound { label: "chained", text, broken: out_of_allowed || statistics.violations > 0 }
 }
 
-/// The worst elements, each with the bound it is worst under where there are two.
+fn share(error: Measured, allowed: Measured) -> f64 {
+    if error.0 == 0.0 { 0.0 } else { error.0 / allowed.0 }
+}
+
+fn bits(statistics: &StatisticsRecord) -> Bound {
+    let [differing, elements] = [statistics.violations, statistics.elements].map(figures::count);
+    let text = format!("{differing} of {elements} elements are not the same");
+    Bound { label: "bits", text, broken: statistics.violations > 0 }
+}
+
+/// The worst elements: the one that uses most of its budget, then those whose error is largest. Under a budget nothing
+/// else bounds these.
 pub(crate) fn worst_elements(statistics: &StatisticsRecord) -> Vec<[String; 5]> {
     let budget = statistics.budget.as_ref().and_then(|budget| budget.worst.as_ref());
-    let named = |element, bound: &str| {
-        let [index, numbers @ ..] = phrases::element(element);
-        let index = if budget.is_some() { format!("{index}, {bound}") } else { index };
-        let [actual, expected, error, allowed] = numbers;
-        [index, actual, expected, error, allowed]
-    };
-    let under_budget = budget.map(|element| named(element, "budget"));
-    under_budget.into_iter().chain(statistics.worst.iter().map(|e| named(e, "ceiling"))).collect()
+    let is_shown = |index: &[usize]| budget.is_some_and(|shown| shown.index == index);
+    let others = statistics.worst.iter().filter(|element| !is_shown(&element.index)).map(|element| {
+        let mut cells = phrases::element(element);
+        if statistics.budget.is_some() {
+            cells[4] = "—".to_owned();
+        }
+        cells
+    });
+    budget.map(phrases::element).into_iter().chain(others).collect()
 }
 
 #[cfg(test)]
@@ -73,29 +108,53 @@ mod tests {
         bounds(comparison).iter().map(|bound| (bound.label, bound.broken)).collect()
     }
 
+    fn used_by(comparison: &Comparison) -> f64 {
+        used(comparison, comparison.outcome.statistics().unwrap())
+    }
+
     #[test]
     fn bounds_are_told_apart() {
-        assert_eq!(told(&fixtures::compared("mlp.act", 0.1)), []);
-        assert_eq!(told(&fixtures::within_budget("mlp.act", 0.1)), [("budget", false)]);
-        assert_eq!(told(&fixtures::out_of_budget("mlp.act")), [("budget", true)]);
+        assert_eq!(told(&fixtures::bits("attn.heads")), [("bits", false)]);
+        assert_eq!(told(&fixtures::other_bits("attn.heads")), [("bits", true)]);
+        assert_eq!(told(&fixtures::compared("mlp.act", 0.1)), [("budget", false)]);
+        assert_eq!(told(&fixtures::out_of_budget("mlp.act", 13.1)), [("budget", true)]);
         assert_eq!(told(&fixtures::systematic("mlp.out")), [("budget", false), ("systematic", true)]);
-        assert_eq!(told(&fixtures::out_of_chain("out")), [("chained", true)]);
+        assert_eq!(told(&fixtures::generated(0.2)), [("chained", false)]);
+        assert_eq!(told(&fixtures::out_of_chain()), [("chained", true)]);
         assert_eq!(told(&fixtures::shape_mismatch("attn.q")), []);
     }
 
     #[test]
+    fn the_bound_that_judges_says_what_is_used() {
+        let judged = [
+            fixtures::bits("attn.heads"),
+            fixtures::compared("mlp.act", 0.25),
+            fixtures::systematic("mlp.out"),
+            fixtures::out_of_chain(),
+        ];
+        let shares = judged.each_ref().map(|comparison| figures::share(used_by(comparison)));
+        assert_eq!(shares, ["0 %", "25.0 %", "10.0×", "5.00×"]);
+    }
+
+    #[test]
     fn no_error_uses_nothing_and_a_nan_is_out() {
-        let mut comparison = fixtures::out_of_chain("out");
-        let mut chained = |rmse, allowed| {
+        let told = |rmse, allowed| {
+            let mut comparison = fixtures::generated(0.0);
             comparison.chained_allowed = Some(Measured(allowed));
-            if let Outcome::Compared { statistics, .. } = &mut comparison.outcome {
-                statistics.rmse = Measured(rmse);
-            }
-            let bound = bounds(&comparison).pop().unwrap();
+            fixtures::statistics_of(&mut comparison).rmse = Measured(rmse);
+            let bound = bounds(&comparison).remove(0);
             (bound.broken, bound.text.split(',').nth(1).unwrap().to_owned())
         };
-        assert!(chained(0.0, 0.0).1.starts_with(" 0 % of the 0 "));
-        assert!(!chained(0.0, 0.0).0);
-        assert!(chained(f64::NAN, 1.0).0);
+        assert!(told(0.0, 0.0).1.starts_with(" 0 % of the 0 "));
+        assert!(!told(0.0, 0.0).0);
+        assert!(told(f64::NAN, 1.0).0);
+    }
+
+    #[test]
+    fn under_a_budget_no_other_bound_is_shown() {
+        let comparison = fixtures::compared("mlp.act", 0.25);
+        let elements = worst_elements(comparison.outcome.statistics().unwrap());
+        let allowed: Vec<&str> = elements.iter().map(|cells| cells[4].as_str()).collect();
+        assert_eq!(allowed, ["2.00e-6", "—"]);
     }
 }

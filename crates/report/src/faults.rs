@@ -1,6 +1,6 @@
 //! The fault panel in words, for every rendering.
 
-use checkpoint_spec::{Extent, FaultPanel, FaultResult, FaultWord};
+use checkpoint_spec::{Extent, FaultPanel, FaultResult, FaultWord, Mode};
 
 use crate::text::plain;
 use crate::{figures, words};
@@ -43,20 +43,20 @@ pub(crate) const fn word(word: FaultWord) -> &'static str {
     }
 }
 
-/// Who must refuse a fault and why: `04, ceiling or budget`.
+/// Who must refuse a fault and why: `04, budget or systematic`.
 pub(crate) fn declared(fault: &FaultResult) -> String {
     let reasons: Vec<&str> = fault.reasons.iter().map(|reason| words::reason(*reason)).collect();
     plain(&format!("{}, {}", fault.by, reasons.join(" or ")))
 }
 
-/// Who refused it and why: `04, exact, step0/h.0.attn.mask, replay`; and the margin.
+/// Who refused it and why: `04, exact, step0/h.0.attn.mask`, or `…, chained`; and the margin.
 pub(crate) fn found(fault: &FaultResult) -> (String, String) {
     let killer = fault.observation.as_ref().and_then(|observation| observation.killer.as_ref());
     let Some(killer) = killer else {
         return (fault.note.as_deref().map(plain).unwrap_or_else(|| "nobody".to_owned()), String::new());
     };
     let tensor = killer.tensor.as_ref().map(|tensor| format!(", {tensor}")).unwrap_or_default();
-    let mode = killer.mode.map(|mode| format!(", {}", words::mode(mode))).unwrap_or_default();
+    let mode = if killer.mode == Some(Mode::Chained) { ", chained" } else { "" };
     let margin = killer.margin.map(|margin| format!("{}×", figures::error(margin.0))).unwrap_or_default();
     (plain(&format!("{}, {}{tensor}{mode}", killer.by, words::reason(killer.reason))), margin)
 }

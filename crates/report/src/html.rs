@@ -42,24 +42,35 @@ mod tests {
     #[test]
     fn the_page_says_what_was_compared() {
         let page = html(&fixtures::failing_on_shape()).unwrap();
-        assert!(page.contains("compared 4 of 5 required activations"));
+        assert!(page.contains("compared 5 of 6 required activations"));
         let divergence = page.split("First divergence").nth(1).unwrap().split("</section>").next().unwrap();
         assert!(divergence.contains("[12, 12, 64]") && !divergence.contains("max abs"), "{divergence}");
     }
 
     #[test]
     fn budgets_stand_side_by_side_and_what_breaks_one_is_told() {
-        let page = html(&fixtures::failing_on_budget()).unwrap();
+        let page = html(&fixtures::failing_on_values()).unwrap();
         let budgets = page.split("Rounding budgets").nth(1).unwrap().split("</div>").next().unwrap();
         assert!(budgets.contains("13.1×") && budgets.contains("20.0 %"), "{budgets}");
         let divergence = page.split("First divergence").nth(1).unwrap().split("</section>").next().unwrap();
-        for word in ["13.1× of the rounding budget used", "[0, 0, 5], budget", "inputs"] {
+        for word in ["13.1× of the rounding budget used", "[0, 0, 5]", "inputs"] {
             assert!(divergence.contains(word), "{word} in {divergence}");
         }
         assert!(
             html(&fixtures::failing_on_systematic()).unwrap().contains("output uniformly × (1 +2.00e-6)")
         );
         assert!(html(&fixtures::failing_on_chain()).unwrap().contains("5.00× of the 4.50e-9"));
+    }
+
+    #[test]
+    fn voices_are_named_and_a_ceiling_that_is_passed_decides_nothing() {
+        let page = html(&fixtures::over_ceiling()).unwrap();
+        for words in
+            ["graph@f64: the family", "torch@f32 is over the classic ceiling of 06 too: it decides nothing"]
+        {
+            assert!(page.contains(words), "{words} in {page}");
+        }
+        assert!(!html(&fixtures::passing()).unwrap().contains("over the classic ceiling"));
     }
 
     #[test]

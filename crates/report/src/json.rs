@@ -1,19 +1,21 @@
 //! The report for programs, `--format json`. The README of this crate documents the schema.
 
+mod of_the_run;
+
 use std::path::Path;
 
 use checkpoint_spec::{
-    BudgetRecord, CheckpointResult, Comparison, Determinism, ElementRecord, FaultPanel, FaultResult, Finding,
-    Incident, LawNumbers, LawPlace, Laws, Measured, Outcome, PeerFigure, Quorum, Repeated, RequirementResult,
+    BudgetRecord, CheckpointResult, Comparison, ElementRecord, Finding, Measured, Outcome, RequirementResult,
     Results, StatisticsRecord, SystematicRecord,
 };
 use serde_json::{Value, json};
 
 use crate::text::lines;
-use crate::{command, phrases, summary, words};
+use crate::{bounds, command, phrases, summary, words};
+use of_the_run::{determinism, faults, growth, incident, laws, peer, quorum};
 
 /// Version of the JSON report.
-pub const SCHEMA: &str = "trialplate/report/1";
+pub const SCHEMA: &str = "trialplate/report/2";
 
 /// Renders a run for programs, in the schema [`SCHEMA`].
 ///
@@ -42,6 +44,7 @@ pub fn json(results: &Results, bundle: Option<&Path>, strict: bool) -> Value {
         "first_divergence": first_divergence(results),
         "checkpoints": results.checkpoints.iter().map(checkpoint).collect::<Vec<_>>(),
         "peers": results.peers.iter().map(peer).collect::<Vec<_>>(),
+        "growth": results.growth.iter().map(growth).collect::<Vec<_>>(),
         "incidents": results.incidents.iter().map(incident).collect::<Vec<_>>(),
         "reservations": results.reservations.iter().map(|r| json!({
             "checkpoint": r.checkpoint.as_deref().map(text),
@@ -57,47 +60,6 @@ fn identity(identity: &capture::Identity) -> Value {
         "id": text(&identity.to_string()),
         "version": text(&identity.version),
         "device": text(&identity.device),
-    })
-}
-
-fn faults(panel: &FaultPanel) -> Value {
-    json!({
-        "extent": panel.extent,
-        "verdict": words::verdict(panel.verdict),
-        "case": panel.case.as_deref().map(text),
-        "declared": panel.declared,
-        "required": panel.required,
-        "killed": panel.killed,
-        "equivalent": panel.equivalent,
-        "not_exercised": panel.not_exercised,
-        "problem": panel.problem.as_deref().map(text),
-        "matrix": panel.faults.iter().map(fault).collect::<Vec<_>>(),
-    })
-}
-
-fn fault(fault: &FaultResult) -> Value {
-    let observation = fault.observation.as_ref();
-    let killer = observation.and_then(|observation| observation.killer.as_ref());
-    json!({
-        "id": text(&fault.id),
-        "what": text(&fault.what),
-        "checkpoint": text(&fault.checkpoint),
-        "by": text(&fault.by),
-        "reasons": fault.reasons.iter().map(|reason| words::reason(*reason)).collect::<Vec<_>>(),
-        "word": fault.word,
-        "note": fault.note.as_deref().map(text),
-        "killer": killer.map(|killer| json!({
-            "by": text(&killer.by),
-            "reason": words::reason(killer.reason),
-            "tensor": killer.tensor.as_deref().map(text),
-            "mode": killer.mode.map(words::mode),
-            "margin": killer.margin.map(number),
-            "message": text(&killer.message),
-        })),
-        "refusals": observation.map(|observation| {
-            let refusals = observation.refusals.iter();
-            refusals.map(|(id, verdict)| json!({ "checkpoint": text(id), "verdict": words::verdict(*verdict) })).collect::<Vec<_>>()
-        }),
     })
 }
 
@@ -166,7 +128,7 @@ fn activation(comparison: &Comparison) -> Value {
         "downstream": comparison.downstream,
         "chained_allowed": comparison.chained_allowed.map(number),
     });
-    let parts = [layout(&comparison.outcome), statistics(comparison.outcome.statistics())];
+    let parts = [layout(&comparison.outcome), statistics(comparison)];
     if let Value::Object(fields) = &mut activation {
         for part in parts {
             if let Value::Object(part) = part {
@@ -203,11 +165,12 @@ fn layout(outcome: &Outcome) -> Value {
 }
 
 /// Every field is there always: `null` says that no value was compared.
-fn statistics(s: Option<&StatisticsRecord>) -> Value {
+fn statistics(comparison: &Comparison) -> Value {
+    let s = comparison.outcome.statistics();
     let measured = |of: fn(&StatisticsRecord) -> Measured| s.map(|s| number(of(s)));
     json!({
         "elements": s.map(|s| s.elements),
-        "violations": s.map(|s| s.violations),
+        "violations": s.map(bounds::violations),
         "ties": s.map(|s| s.ties),
         "non_finite": s.map(|s| s.non_finite),
         "max_abs": measured(|s| s.max_abs),
@@ -216,10 +179,10 @@ fn statistics(s: Option<&StatisticsRecord>) -> Value {
         "rmse": measured(|s| s.rmse),
         "cosine": s.and_then(|s| s.cosine).map(number),
         "max_ulp": s.and_then(|s| s.max_ulp),
-        "used": measured(|s| s.used),
+        "used": s.map(|s| number(Measured(bounds::used(comparison, s)))),
         "range": s.and_then(|s| s.range).map(|(low, high)| [number(low), number(high)]),
         "buckets": s.map(|s| &s.buckets),
-        "worst": s.map(|s| s.worst.iter().map(element).collect::<Vec<_>>()),
+        "worst": s.map(|s| s.worst.iter().map(|e| worst(e, s.budget.is_some())).collect::<Vec<_>>()),
         "budget": s.and_then(|s| s.budget.as_ref()).map(budget),
     })
 }
@@ -236,6 +199,7 @@ fn budget(budget: &BudgetRecord) -> Value {
 fn systematic(found: &SystematicRecord) -> Value {
     json!({
         "axis": found.axis,
+        "paired": found.paired,
         "index": found.index,
         "scale": number(found.scale),
         "scale_allowed": number(found.scale_allowed),
@@ -245,6 +209,15 @@ fn systematic(found: &SystematicRecord) -> Value {
     })
 }
 
+/// Under a budget nothing else bounds an element.
+fn worst(found: &ElementRecord, under_budget: bool) -> Value {
+    let mut element = element(found);
+    if under_budget {
+        element["allowed"] = Value::Null;
+    }
+    element
+}
+
 fn element(element: &ElementRecord) -> Value {
     json!({
         "index": &element.index,
@@ -252,95 +225,6 @@ fn element(element: &ElementRecord) -> Value {
         "expected": number(element.expected),
         "error": number(element.error),
         "allowed": number(element.allowed),
-    })
-}
-
-fn quorum(quorum: &Quorum) -> Value {
-    json!({
-        "verdict": words::verdict(quorum.verdict),
-        "compared": quorum.compared,
-        "required": quorum.required,
-        "used": number(quorum.used),
-        "worst": quorum.worst.as_deref().map(text),
-        "disagreement": quorum.disagreement.as_ref().map(finding),
-    })
-}
-
-fn determinism(found: &Determinism) -> Value {
-    let repeated = |r: &Repeated| {
-        json!({
-            "implementation": text(&r.implementation),
-            "cases": r.cases.iter().map(|case| text(case)).collect::<Vec<_>>(),
-            "repeats": r.repeats.iter().map(|repeat| json!({
-                "process": repeat.process,
-                "threads": repeat.threads,
-                "sha256": text(&repeat.sha256),
-            })).collect::<Vec<_>>(),
-            "compared": r.compared,
-            "required": r.required,
-            "first_difference": r.first_difference.as_ref().map(|difference| json!({
-                "case": text(&difference.case),
-                "step": difference.step,
-                "activation": text(&difference.activation),
-                "between": difference.between,
-            })),
-        })
-    };
-    json!({
-        "verdict": words::verdict(found.verdict),
-        "finding": found.finding.as_ref().map(finding),
-        "implementations": found.implementations.iter().map(repeated).collect::<Vec<_>>(),
-    })
-}
-
-fn laws(found: &Laws) -> Value {
-    let place = |place: &LawPlace| {
-        json!({
-            "case": text(&place.case),
-            "tensor": text(&place.tensor),
-            "position": place.position,
-            "message": text(&place.message),
-        })
-    };
-    let held = |numbers: &LawNumbers| {
-        json!({
-            "law": numbers.law,
-            "implementation": text(&numbers.implementation),
-            "bound": numbers.bound,
-            "compared": numbers.compared,
-            "required": numbers.required,
-            "violations": numbers.violations,
-            "max_abs": number(numbers.max_abs),
-            "worst": numbers.worst.as_ref().map(place),
-            "first": numbers.first.as_ref().map(place),
-            "refusal": numbers.refusal.as_deref().map(text),
-            "problem": numbers.problem.as_deref().map(text),
-            "verdict": words::verdict(numbers.verdict),
-        })
-    };
-    json!({
-        "verdict": words::verdict(found.verdict),
-        "findings": found.findings.iter().map(finding).collect::<Vec<_>>(),
-        "numbers": found.numbers.iter().map(held).collect::<Vec<_>>(),
-    })
-}
-
-fn peer(peer: &PeerFigure) -> Value {
-    json!({
-        "checkpoint": text(&peer.checkpoint),
-        "implementation": text(&peer.implementation),
-        "run_max_abs": number(peer.run_max_abs),
-        "replay_max_abs": number(peer.replay_max_abs),
-        "budget_used": peer.budget_used.map(number),
-    })
-}
-
-fn incident(incident: &Incident) -> Value {
-    json!({
-        "implementation": text(&incident.implementation),
-        "case": incident.case.as_deref().map(text),
-        "kind": text(&incident.kind),
-        "message": text(&incident.message),
     })
 }
 
@@ -376,7 +260,7 @@ mod tests {
         let activation = first_activation(&fixtures::failing_on_shape(), 0);
         assert_eq!(activation["shape"], json!([2, 12, 64]));
         assert_eq!(activation["found_shape"], json!([12, 12, 64]));
-        for statistic in statistics(None).as_object().unwrap().keys() {
+        for statistic in statistics(&fixtures::shape_mismatch("attn.q")).as_object().unwrap().keys() {
             assert_eq!(activation[statistic], Value::Null, "{statistic}");
         }
         assert_snapshot!(activation);
@@ -416,17 +300,19 @@ mod tests {
 
     #[test]
     fn budgets_and_what_breaks_them() {
-        let first = |results: &Results| {
-            let activation = first_activation(results, 1);
+        let failing = |results: &Results, checkpoint: usize| {
+            let report = json(results, None, false);
+            let activations = report["checkpoints"][checkpoint]["activations"].as_array().unwrap().clone();
+            let activation = activations.iter().find(|found| found["verdict"] == "fail").unwrap();
             [
                 activation["budget"].clone(),
                 activation["chained_allowed"].clone(),
                 activation["reason"].clone(),
             ]
         };
-        assert_snapshot!("budget", first(&fixtures::failing_on_budget()));
-        assert_snapshot!("systematic", first(&fixtures::failing_on_systematic()));
-        assert_snapshot!("chained", first(&fixtures::failing_on_chain()));
+        assert_snapshot!("systematic", failing(&fixtures::failing_on_systematic(), 1));
+        assert_snapshot!("chained", failing(&fixtures::failing_on_chain(), 2));
+        assert_snapshot!("growth", json(&fixtures::growing(), None, false)["growth"][1]);
         assert_snapshot!("peer", json(&fixtures::passing(), None, false)["peers"][0]);
     }
 
@@ -452,6 +338,7 @@ mod tests {
             fixtures::failing_on_systematic(),
             fixtures::incomplete(),
             fixtures::acausal(),
+            fixtures::growing(),
         ] {
             keys(&json(&results, None, false), &mut found);
         }

@@ -110,8 +110,8 @@ fn activation(group: &Group<'_>, suite: &str) -> TestCase {
     let message = format!("compared {} of {}", group.compared(), group.comparisons.len());
     let status = status(group.verdict(), &message, &details.collect::<Vec<_>>().join("\n"));
     let mut name = format!("{} {}", group.case.unwrap_or("all cases"), group.kind);
-    if group.comparisons.iter().all(|c| c.mode == Mode::Replay) {
-        name += " (replay)";
+    if group.comparisons.iter().all(|c| c.mode == Mode::Chained) {
+        name += " (chained)";
     }
     case(&plain(&name), suite, status)
 }

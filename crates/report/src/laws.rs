@@ -8,9 +8,10 @@ use crate::text::plain;
 use crate::{figures, words};
 
 /// What the laws rest on.
-pub(crate) const ABOUT: &str = "What an implementation leaves for one case says what it must leave for another: \
-    the same bits where the arithmetic is the same, a bound where another order of summation is legitimate. The \
-    captures are not in the bundle; the numbers are recorded and judged again.";
+pub(crate) const ABOUT: &str = "What an implementation leaves for one case says what it must leave for another: the \
+    same bits where the arithmetic is the same; where another order of summation is legitimate, at most what the errors \
+    of replicas allow, or at f64 what references may be apart. The captures are not in the bundle; the numbers are \
+    recorded and judged again.";
 
 /// `pass: 8 laws, 3 implementations, 4,000 of 4,000 parts compared`.
 pub(crate) fn line(results: &Results) -> String {
@@ -65,7 +66,7 @@ fn at(place: &LawPlace) -> String {
 const fn bound(bound: LawBound) -> &'static str {
     match bound {
         LawBound::Bits => "the same bits",
-        LawBound::Ceiling => "chained ceiling",
+        LawBound::Replicas => "as replicas differ",
         LawBound::Quorum => "as references at f64",
     }
 }

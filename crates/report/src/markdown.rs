@@ -3,7 +3,7 @@
 use checkpoint_spec::{Comparison, Divergence, Outcome, Results};
 
 use crate::bounds::worst_elements;
-use crate::peers::{BUDGETS, Peers, of_subject, share};
+use crate::peers::{BUDGETS, ERRORS, Peers, chained_error, errors, of_subject, over_ceiling, share};
 use crate::text::{lines, plain};
 use crate::{command, faults, figures, laws, phrases, repeats, summary, words};
 
@@ -46,6 +46,9 @@ fn header(page: &mut String, results: &Results) {
     }
     entry("Cases", &results.cases.iter().map(|case| case.id.as_str()).collect::<Vec<_>>().join(", "));
     entry("Quorum", &phrases::quorum(results));
+    for voice in &results.quorum.voices {
+        entry("Voice", &phrases::voice(voice));
+    }
     entry("Faults", &faults::summary(&results.faults));
     if let Some(finding) = &results.quorum.disagreement {
         entry("Disagreement", &format!("{} {}: {}", finding.case, finding.tensor, finding.message));
@@ -87,12 +90,12 @@ fn determinism(page: &mut String, results: &Results) {
 }
 
 fn checkpoints(page: &mut String, results: &Results) {
-    *page +=
-        "\n| | checkpoint | verdict | compared | worst error | of ceiling | of budget | ties | where |\n";
-    *page += "|---|---|---|---:|---:|---:|---:|---:|---|\n";
+    *page += "\n| | checkpoint | verdict | compared | worst error, chained | isolated | of budget | of ceiling | ties ";
+    *page += "| where |\n";
+    *page += "|---|---|---|---:|---:|---:|---:|---:|---:|---|\n";
     for checkpoint in &results.checkpoints {
         let worst = summary::worst(&checkpoint.comparisons);
-        let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
+        let subject = of_subject(results, &checkpoint.id);
         let counts = [checkpoint.compared, checkpoint.required, checkpoint.ties].map(figures::count);
         row(
             page,
@@ -101,9 +104,10 @@ fn checkpoints(page: &mut String, results: &Results) {
                 cell(&checkpoint.name),
                 format!("**{}**", words::verdict(checkpoint.verdict)),
                 format!("{} of {}", counts[0], counts[1]),
-                error,
-                used,
-                share(of_subject(results, &checkpoint.id)),
+                chained_error(results, &checkpoint.id),
+                summary::isolated_error(checkpoint),
+                share(subject.and_then(|figure| figure.budget_used)),
+                share(subject.and_then(|figure| figure.ceiling_used)),
                 counts[2].clone(),
                 worst.map(|worst| cell(&phrases::place(worst))).unwrap_or_default(),
             ],
@@ -200,13 +204,16 @@ fn peers(page: &mut String, results: &Results) {
     if results.peers.is_empty() {
         return;
     }
+    *page += &format!("\n## Peers\n\n{ERRORS}\n");
+    for line in over_ceiling(results) {
+        *page += &format!("\n- {}\n", code(&line));
+    }
     *page +=
-        "\n## Peers\n\nLargest absolute error against the oracle, every implementation measured alike.\n";
-    *page += "\n| checkpoint | implementation | run | replay |\n|---|---|---:|---:|\n";
+        "\n| checkpoint | implementation | chained | isolated | of ceiling |\n|---|---|---:|---:|---:|\n";
     for peer in &results.peers {
-        let errors = [peer.run_max_abs, peer.replay_max_abs].map(|error| figures::error(error.0));
-        let [run, replay] = errors;
-        row(page, &[cell(&peer.checkpoint), cell(&peer.implementation), run, replay]);
+        let [chained, isolated] = errors(peer);
+        let names = [cell(&peer.checkpoint), cell(&peer.implementation)];
+        row(page, &[&names[..], &[chained, isolated, share(peer.ceiling_used)]].concat());
     }
 }
 
@@ -294,9 +301,17 @@ mod tests {
 
     #[test]
     fn budgets_and_what_breaks_them() {
-        insta::assert_snapshot!("budget", markdown(&fixtures::failing_on_budget()));
         insta::assert_snapshot!("systematic", markdown(&fixtures::failing_on_systematic()));
         insta::assert_snapshot!("chained", markdown(&fixtures::failing_on_chain()));
+    }
+
+    #[test]
+    fn who_is_over_a_ceiling_is_named_with_what_it_decides() {
+        let page = markdown(&fixtures::over_ceiling());
+        assert!(
+            page.contains("\n- `torch@f32 is over the classic ceiling of 06 too: it decides nothing`\n"),
+            "{page}"
+        );
     }
 
     #[test]

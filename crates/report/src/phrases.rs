@@ -3,10 +3,10 @@
 use capture::Identity;
 use checkpoint_spec::{
     Comparison, ComparisonVerdict, Divergence, ElementRecord, Incident, Mode, Outcome, Reason, Results,
-    StatisticsRecord,
+    StatisticsRecord, Voice,
 };
 
-use crate::bounds::bounds;
+use crate::bounds::{bounds, used};
 use crate::summary::{Divergent, Totals, totals};
 use crate::text::plain;
 use crate::{figures, words};
@@ -41,9 +41,9 @@ pub(crate) fn compared(totals: Totals) -> String {
     format!("compared {} of {} required activations{ties}", counts[0], counts[1])
 }
 
-/// `paragraph step0/h.3.attn.q vs torch@f32 (replay)`.
+/// `paragraph step0/h.3.attn.q vs graph@f64`; of a chained run it is said that it is one.
 pub(crate) fn place(comparison: &Comparison) -> String {
-    let mode = if comparison.mode == Mode::Replay { " (replay)" } else { "" };
+    let mode = if comparison.mode == Mode::Chained { " (chained)" } else { "" };
     let tensor = comparison.tensor_name();
     plain(&format!("{} {tensor} vs {}{mode}", comparison.case, comparison.reference))
 }
@@ -65,20 +65,11 @@ pub(crate) fn outcome(comparison: &Comparison) -> String {
 }
 
 fn numbers(comparison: &Comparison, s: &StatisticsRecord) -> String {
-    let mut line = format!(
-        "max abs {}, {} of the allowed error, {} of {} elements out of bound",
-        figures::error(s.max_abs.0),
-        figures::share(s.used.0),
-        figures::count(s.violations),
-        figures::count(s.elements)
-    );
-    if let Some(found) = non_finite(s) {
-        line += &format!("; {found}");
-    }
-    // A bound that holds says little in one line, save for the budget: how much of it is used tells how good a port is.
-    for bound in bounds(comparison).iter().filter(|bound| bound.broken || bound.label == "budget") {
+    let mut line = format!("max abs {}", figures::error(s.max_abs.0));
+    for bound in bounds(comparison) {
         line += &format!("; {}: {}", bound.label, bound.text);
     }
+    line.extend(non_finite(s).map(|found| format!("; {found}")));
     line
 }
 
@@ -117,19 +108,18 @@ pub(crate) fn non_finite(s: &StatisticsRecord) -> Option<String> {
     })
 }
 
-/// `06 ffn, h.2.mlp.act, step 0 of case paragraph, run`.
+/// `06 ffn, h.2.mlp.act, step 0 of case paragraph, from its own inputs`.
 pub(crate) fn divergence_place(divergent: &Divergent<'_>) -> String {
     let Divergence { checkpoint, activation, case, step, mode, .. } = divergent.divergence;
     let name = divergent.checkpoint.map(|c| format!(" {}", c.name)).unwrap_or_default();
     let step = step.map(|step| format!("step {step} of ")).unwrap_or_default();
-    plain(&format!("{checkpoint}{name}, {activation}, {step}case {case}, {}", words::mode(*mode)))
+    plain(&format!("{checkpoint}{name}, {activation}, {step}case {case}, {}", words::judged(*mode)))
 }
 
-/// What a divergence in isolation shows: it is the first whose inputs agree. An output that is not there shows nothing.
+/// What a divergence in isolation shows: nothing before it has a part in it. An output that is not there shows nothing.
 pub(crate) fn divergence_inputs(divergence: &Divergence) -> Option<&'static str> {
-    (divergence.mode == Mode::Replay && divergence.reason != Reason::Missing).then_some(
-        "the reference's own, bit for bit: the first place where inputs agree and the output does not",
-    )
+    (divergence.mode == Mode::Isolated && divergence.reason != Reason::Missing)
+        .then_some("the subject's own, as it observed them: the error is made here, none of it is carried in")
 }
 
 /// `58 of 60 hold; 1 not exercised by these cases, 1 not applicable`.
@@ -182,8 +172,8 @@ pub(crate) fn identity(identity: &Identity) -> String {
     plain(&format!("{identity} {} on {}", identity.version, identity.device))
 }
 
-/// The worst error of a comparison and its share of what is allowed, or in one word why there is none: of a token that
-/// may be another one, the distance to it is no error.
+/// The worst error of a comparison and its share of the bound that judges it, or in one word why there is none. Where a
+/// token may be another one, it is a tie.
 pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
     match &comparison.outcome {
         Outcome::Compared { statistics: s, .. }
@@ -191,7 +181,9 @@ pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
         {
             (figures::error(s.max_abs.0), "tie".to_owned())
         }
-        Outcome::Compared { statistics: s, .. } => (figures::error(s.max_abs.0), figures::share(s.used.0)),
+        Outcome::Compared { statistics: s, .. } => {
+            (figures::error(s.max_abs.0), figures::share(used(comparison, s)))
+        }
         Outcome::ShapeMismatch { .. } => ("shape".to_owned(), "—".to_owned()),
         Outcome::DtypeMismatch { .. } => ("dtype".to_owned(), "—".to_owned()),
         Outcome::Missing { .. } => ("missing".to_owned(), "—".to_owned()),
@@ -203,29 +195,28 @@ pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
 pub(crate) fn peers(results: &Results) -> Vec<String> {
     let mut lines: Vec<(&str, String)> = Vec::new();
     for peer in &results.peers {
-        let (run, replay) = (figures::error(peer.run_max_abs.0), figures::error(peer.replay_max_abs.0));
-        let figure = plain(&format!("{} {run} / {replay}", peer.implementation));
+        let errors = crate::peers::errors(peer).join(" / ");
+        let figure = plain(&format!("{} {errors}", peer.implementation));
         match lines.iter_mut().find(|(id, _)| *id == peer.checkpoint) {
             Some((_, line)) => *line += &format!(", {figure}"),
             None => {
                 let name =
                     results.checkpoints.iter().find(|c| c.id == peer.checkpoint).map(|c| c.name.as_str());
                 let at = plain(&format!("{} {}", peer.checkpoint, name.unwrap_or_default()));
-                lines.push((
-                    &peer.checkpoint,
-                    format!("{at}, max abs against the oracle, run / replay: {figure}"),
-                ));
+                lines.push((&peer.checkpoint, format!("{at}, max abs chained / isolated: {figure}")));
             }
         }
     }
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
-/// One line about the quorum.
+/// One line about the quorum: its voices, and how far they agree.
 pub(crate) fn quorum(results: &Results) -> String {
     let quorum = &results.quorum;
+    let voices: Vec<&str> = quorum.voices.iter().map(|voice| voice.name.as_str()).collect();
+    let voices = if voices.is_empty() { "no voice".to_owned() } else { voices.join(", ") };
     let mut line = format!(
-        "{}: {} of {} compared at f64",
+        "{}: {voices}; {} of {} compared",
         words::verdict(quorum.verdict),
         figures::count(quorum.compared),
         figures::count(quorum.required)
@@ -237,4 +228,9 @@ pub(crate) fn quorum(results: &Results) -> String {
         line += &format!(" ({worst})");
     }
     plain(&line)
+}
+
+/// A voice of the quorum and where its computation comes from.
+pub(crate) fn voice(voice: &Voice) -> String {
+    plain(&format!("{}: {}", voice.name, voice.lineage))
 }

@@ -6,6 +6,8 @@ use checkpoint_spec::{
     RequirementResult, Results, Verdict,
 };
 
+use crate::{figures, phrases};
+
 /// Sums over all checkpoints.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
@@ -56,7 +58,7 @@ pub(crate) fn totals(results: &Results) -> Totals {
 }
 
 /// The worst of some comparisons: those without numbers that should have them first, then those out of bounds, then
-/// by share of the allowed error. The first in order wins among equals.
+/// by share of the bound that judges. The first in order wins among equals.
 pub(crate) fn worst<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>) -> Option<&'a Comparison> {
     let mut worst: Option<(&Comparison, (u8, f64))> = None;
     for comparison in comparisons.into_iter().filter(|comparison| !is_waived(comparison)) {
@@ -68,6 +70,19 @@ pub(crate) fn worst<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>) -
     worst.map(|(comparison, _)| comparison)
 }
 
+/// The largest error of a checkpoint from own inputs, or in one word why there is none.
+pub(crate) fn isolated_error(checkpoint: &CheckpointResult) -> String {
+    let isolated = || checkpoint.comparisons.iter().filter(|c| c.mode == Mode::Isolated);
+    let floats = isolated().filter_map(|c| c.outcome.float_statistics());
+    match worst(isolated()) {
+        Some(worst) if worst.outcome.statistics().is_some() => floats
+            .map(|statistics| statistics.max_abs)
+            .reduce(Measured::or_worse)
+            .map_or_else(|| phrases::worst_figures(worst).0, |error| figures::error(error.0)),
+        worst => worst.map(|worst| phrases::worst_figures(worst).0).unwrap_or_default(),
+    }
+}
+
 /// A pass with a reason that is no tie: a digest of weights that the subject was given by choice. It is a note.
 fn is_waived(comparison: &Comparison) -> bool {
     comparison.verdict == ComparisonVerdict::Pass && comparison.reason == Some(Reason::Exact)
@@ -75,7 +90,8 @@ fn is_waived(comparison: &Comparison) -> bool {
 
 fn badness(comparison: &Comparison) -> (u8, f64) {
     let Some(statistics) = comparison.outcome.statistics() else { return (2, 0.0) };
-    let used = if statistics.used.0.is_nan() { f64::INFINITY } else { statistics.used.0 };
+    let used = crate::bounds::used(comparison, statistics);
+    let used = if used.is_nan() { f64::INFINITY } else { used };
     (u8::from(comparison.verdict != ComparisonVerdict::Pass), used)
 }
 
@@ -136,16 +152,9 @@ impl<'a> Group<'a> {
         self.comparisons.iter().filter(|c| c.outcome.elements() > 0).count()
     }
 
-    /// The worst comparison of one mode.
-    pub(crate) fn worst(&self, mode: Mode) -> Option<&'a Comparison> {
-        worst(self.comparisons.iter().copied().filter(|c| c.mode == mode))
-    }
-
-    /// The largest share of a rounding budget that is used.
-    pub(crate) fn budget_used(&self) -> Option<Measured> {
-        let statistics = self.comparisons.iter().filter_map(|c| c.outcome.statistics());
-        let used = statistics.filter_map(|s| s.budget.as_ref()).map(|budget| budget.used);
-        used.reduce(Measured::or_worse)
+    /// The worst comparison, and its figures.
+    pub(crate) fn worst(&self) -> Option<(&'a Comparison, (String, String))> {
+        worst(self.comparisons.iter().copied()).map(|c| (c, phrases::worst_figures(c)))
     }
 }
 

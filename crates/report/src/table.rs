@@ -59,7 +59,8 @@ pub(crate) fn captions(widths: &[usize], captions: &[(usize, &str)]) -> String {
     let mut line = String::new();
     for &(column, caption) in captions {
         let start = widths.iter().take(column).map(|width| width + 2).sum::<usize>();
-        line += &" ".repeat(start.saturating_sub(columns(&line)));
+        let gap = if line.is_empty() { 0 } else { 2 };
+        line += &" ".repeat(start.saturating_sub(columns(&line)).max(gap));
         line += caption;
     }
     line
@@ -101,6 +102,10 @@ mod tests {
         let widths = widths(&rows(), 0, 20);
         assert_eq!((widths.as_slice(), total(&widths)), ([12, 6].as_slice(), 20));
         assert_eq!(captions(&widths, &[(0, "what"), (1, "how many")]), "what          how many");
+        assert_eq!(
+            captions(&widths, &[(0, "what it is about"), (1, "how many")]),
+            "what it is about  how many"
+        );
     }
 
     #[test]

@@ -111,6 +111,9 @@ fn header(page: &mut Page<'_>, results: &Results) {
     }
     if page.presentation.verbose {
         repeats_of_references(page, results);
+        for (position, voice) in results.quorum.voices.iter().enumerate() {
+            page.entry(if position == 0 { "voices" } else { "" }, Style::new(), &phrases::voice(voice));
+        }
         for (position, line) in phrases::peers(results).iter().enumerate() {
             page.entry(if position == 0 { "peers" } else { "" }, Style::new(), line);
         }
@@ -175,8 +178,8 @@ fn section(
 }
 
 fn departure(page: &mut Page<'_>, comparison: &Comparison) {
-    let downstream = if comparison.downstream { " (downstream)" } else { "" };
-    let line = format!("{}{downstream}: {}", phrases::place(comparison), phrases::outcome(comparison));
+    let downstream = if comparison.downstream { "downstream, " } else { "" };
+    let line = format!("{downstream}{}: {}", phrases::place(comparison), phrases::outcome(comparison));
     page.entry(&format!("  {}", words::comparison(comparison.verdict)), Style::new(), &line);
 }
 

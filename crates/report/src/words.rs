@@ -25,22 +25,29 @@ pub(crate) const fn comparison(verdict: ComparisonVerdict) -> &'static str {
     }
 }
 
-/// `run` or `replay`.
+/// `isolated` or `chained`.
 pub(crate) const fn mode(mode: Mode) -> &'static str {
     match mode {
-        Mode::Run => "run",
-        Mode::Replay => "replay",
+        Mode::Isolated => "isolated",
+        Mode::Chained => "chained",
     }
 }
 
-/// `shape`, `ceiling`, …
+/// The same in a sentence.
+pub(crate) const fn judged(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Isolated => "from its own inputs",
+        Mode::Chained => "in a chained run",
+    }
+}
+
+/// `shape`, `budget`, …
 pub(crate) const fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Shape => "shape",
         Reason::DType => "dtype",
         Reason::NonFinite => "non_finite",
         Reason::Empty => "empty",
-        Reason::Ceiling => "ceiling",
         Reason::Budget => "budget",
         Reason::Systematic => "systematic",
         Reason::Chained => "chained",
@@ -62,17 +69,16 @@ pub(crate) const fn meaning(reason: Reason) -> &'static str {
         Reason::DType => "the dtypes differ; no value was compared",
         Reason::NonFinite => "NaN, or an infinity where none may be",
         Reason::Empty => "no element was compared",
-        Reason::Ceiling => "out of the classic ceiling",
         Reason::Budget => "out of the rounding budget",
         Reason::Systematic => "a systematic error of scale or offset",
-        Reason::Chained => "a chained error beyond what the references make",
+        Reason::Chained => "a chained error beyond what the errors of replicas allow",
         Reason::Exact => "not the same bits where they must be",
         Reason::Invariant => "an invariant of the checkpoint does not hold",
         Reason::Determinism => "not the same bits when asked the same again",
         Reason::Missing => "not there",
         Reason::Unexpected => "there, but no spec asks for it",
         Reason::Unreadable => "could not be read",
-        Reason::Tie => "an argmax flip within the error budget of the logits",
+        Reason::Tie => "another token than the oracle's, the argmax of its own logits",
         Reason::Incident => "an implementation was stopped or did not answer",
     }
 }

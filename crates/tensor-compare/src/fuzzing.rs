@@ -52,6 +52,7 @@ fn with_oracle(actual: &Tensor, expected: &Tensor, slices: u8) {
     let budget = RoundingBudget {
         unit: UNIT,
         confidence: 5.0,
+        allowance: 2.0,
         slices: vec![Slice::Tensor, Slice::Axis(usize::from(slices % 2)), Slice::Pair(0)],
         shared_rows: slices >= 128,
     };

@@ -19,6 +19,8 @@ pub struct RoundingBudget {
     /// independent rounding errors may be off. In standard errors, those of an error within ±u being `u/√3`, it is
     /// `√3·c`.
     pub confidence: f64,
+    /// What scale and offset of the error may be beside chance, in units; an offset, of the largest value.
+    pub allowance: f64,
     /// Where systematic error is looked for.
     pub slices: Vec<Slice>,
     /// Whether the elements of a row (of the last axis) share an error, as those of LayerNorm do that of their mean and

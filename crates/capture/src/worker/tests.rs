@@ -3,10 +3,9 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::protocol::Magnitudes;
-use crate::{Case, Tensor, TensorName};
+use crate::{Case, Precision, Tensor, TensorName};
 
-/// Gives one tensor for a run and fails a replay.
+/// Gives one tensor for a case, and fails the case that is called `wrong`.
 struct Half {
     identity: Identity,
 }
@@ -19,13 +18,11 @@ impl Session for Half {
     }
 
     fn attempt(&mut self, job: &Job) -> Result<Capture, String> {
+        if job.case.id == "wrong" {
+            return Err("cannot\ncompute".to_owned());
+        }
         let mut capture = Capture::default();
-        match job.task {
-            Task::Run => {
-                capture.tensors.insert(TensorName::of_case("x"), Tensor::from_u8(&[1], &[1]).unwrap())
-            }
-            Task::Replay { .. } => return Err("cannot\nreplay".to_owned()),
-        };
+        capture.tensors.insert(TensorName::of_case("x"), Tensor::from_u8(&[1], &[1]).unwrap());
         Ok(capture)
     }
 }
@@ -48,21 +45,16 @@ fn half() -> Half {
     Half { identity: Identity { name, version, precision: Precision::F32, device } }
 }
 
-fn job(output: impl Into<PathBuf>, task: Task) -> Job {
+fn job(id: &str, output: impl Into<PathBuf>) -> Job {
     let case = Case {
-        id: "case".to_owned(),
+        id: id.to_owned(),
         token_ids: vec![vec![1]],
         texts: None,
         schedule: vec![1],
         generate: 0,
         forced: None,
     };
-    Job { case, task, output: output.into() }
-}
-
-fn replay(inputs: impl Into<PathBuf>, magnitudes: Option<f64>) -> Task {
-    let magnitudes = magnitudes.map(|confidence| Magnitudes { confidence, storage: None });
-    Task::Replay { inputs: inputs.into(), magnitudes }
+    Job { case, output: output.into() }
 }
 
 fn list(jobs: Vec<Job>) -> WorkList {
@@ -85,20 +77,20 @@ fn every_job_has_one_event_on_one_line_whatever_became_of_it() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
     let jobs = vec![
-        job(at("a"), Task::Run),
-        job(at("b"), replay(at("a"), None)),
-        job(at("nowhere/c"), Task::Run),
-        job(at("d"), Task::Run),
+        job("right", at("a")),
+        job("wrong", at("b")),
+        job("right", at("nowhere/c")),
+        job("right", at("d")),
     ];
     let (mut answers, mut notes) = (Vec::new(), Vec::new());
     attempt_all(&list(jobs), &mut half(), &mut answers, &mut notes).unwrap();
-    assert!(String::from_utf8(notes).unwrap().starts_with("job 1, case `case`: cannot\nreplay\njob 2,"));
+    assert!(String::from_utf8(notes).unwrap().starts_with("job 1, case `wrong`: cannot\ncompute\njob 2,"));
     let lines = String::from_utf8(answers).unwrap();
     let events: Vec<Event> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 5);
     assert_eq!(events[0], Event::Ready { identity: half().identity });
     assert_eq!(events[1], Event::Done { job: 0 });
-    assert_eq!(events[2], Event::Failed { job: 1, error: "cannot\nreplay".to_owned() });
+    assert_eq!(events[2], Event::Failed { job: 1, error: "cannot\ncompute".to_owned() });
     assert!(matches!(&events[3], Event::Failed { job: 2, error } if error.contains("nowhere")));
     assert_eq!(events[4], Event::Done { job: 3 });
     assert!(at("a").exists() && !at("b").exists() && at("d").exists());
@@ -109,7 +101,7 @@ fn a_stale_output_is_removed_before_the_attempt() {
     let folder = TempDir::new().unwrap();
     let output = folder.path().join("a");
     fs::write(&output, "stale").unwrap();
-    let jobs = vec![job(&output, replay("elsewhere", None))];
+    let jobs = vec![job("wrong", &output)];
     attempt_all(&list(jobs), &mut half(), &mut Vec::new(), &mut io::sink()).unwrap();
     assert!(!output.exists());
 }
@@ -118,8 +110,8 @@ fn a_stale_output_is_removed_before_the_attempt() {
 fn without_a_reader_the_work_ends() {
     let folder = TempDir::new().unwrap();
     let output = folder.path().join("a");
-    let error = attempt_all(&list(vec![job(&output, Task::Run)]), &mut half(), &mut Deaf, &mut io::sink())
-        .unwrap_err();
+    let error =
+        attempt_all(&list(vec![job("right", &output)]), &mut half(), &mut Deaf, &mut io::sink()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert!(!output.exists());
 }
@@ -134,28 +126,18 @@ fn a_work_list_without_jobs_asks_for_the_identity_alone() {
 
 #[test]
 fn a_work_list_is_read_strictly() {
-    let good = list(vec![job("a", Task::Run), job("b", replay("a", None))]);
+    let good = list(vec![job("right", "a"), job("right", "b")]);
     assert_eq!(read(&good).unwrap(), good);
     let text = serde_json::to_string(&good).unwrap();
     assert_malformed(read_work_list(&b""[..]), "EOF");
     assert_malformed(read_work_list(format!("{text}{text}").as_bytes()), "trailing");
     assert_malformed(read_work_list(text.replacen('{', r#"{"extra":1,"#, 1).as_bytes()), "extra");
     assert_malformed(read_work_list(text.replacen('{', r#"{"threads":1,"#, 1).as_bytes()), "duplicate");
-    assert_malformed(read(&WorkList { schema: "trialplate/work/0".to_owned(), ..good.clone() }), SCHEMA);
+    assert_malformed(read(&WorkList { schema: "trialplate/work/1".to_owned(), ..good.clone() }), SCHEMA);
     assert_malformed(read(&WorkList { threads: 0, ..good }), "threads is 0");
 }
 
 #[test]
 fn jobs_that_would_destroy_each_other_are_refused() {
-    assert_malformed(read(&list(vec![job("a", Task::Run), job("a", Task::Run)])), "job 1 writes a");
-    assert_malformed(read(&list(vec![job("a", replay("a", None))])), "job 0 replays a");
-}
-
-#[test]
-fn magnitudes_need_f64() {
-    let wanting = list(vec![job("a", replay("b", Some(4.9)))]);
-    assert_malformed(read(&wanting), "magnitudes at f32");
-    assert!(read(&WorkList { precision: Precision::F64, ..wanting }).is_ok());
-    let wrong = WorkList { precision: Precision::F64, ..list(vec![job("a", replay("b", Some(-1.0)))]) };
-    assert_malformed(read(&wrong), "expected a number above 0");
+    assert_malformed(read(&list(vec![job("right", "a"), job("wrong", "a")])), "job 1 writes a");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use capture::{Case, Precision, TensorName, TensorSource};
+use oracle::Model;
 
 use crate::plan::Traits;
 use crate::{Architecture, SpecSet};
@@ -14,6 +15,8 @@ pub struct Setting<'a> {
     pub specs: &'a SpecSet,
     /// The model's sizes and constants.
     pub architecture: &'a Architecture,
+    /// The model, by which the oracle judges; none where its weights are not at hand, and then nothing is judged.
+    pub model: Option<&'a Model>,
     /// What the registry knows of the subject.
     pub traits: Traits,
     /// `c` of the rounding budgets; see [`crate::confidence`].
@@ -30,24 +33,18 @@ impl Setting<'_> {
     }
 }
 
-/// What one implementation produced at one precision for one case.
-#[derive(Clone, Copy, Default)]
-pub struct Captures<'a> {
-    /// Chained.
-    pub run: Option<&'a dyn TensorSource>,
-    /// Isolated.
-    pub replay: Option<&'a dyn TensorSource>,
-}
+/// What one implementation left of one case, if it left anything.
+pub type Source<'a> = Option<&'a dyn TensorSource>;
 
-/// What one reference produced for one case.
+/// What one reference left of one case.
 #[derive(Clone)]
 pub struct ReferenceCaptures<'a> {
     /// `torch`.
     pub name: String,
     /// Where it is a peer of the subject: at f32, or at the subject's own half precision.
-    pub peer: Captures<'a>,
-    /// At f64, where it can be the oracle.
-    pub f64: Captures<'a>,
+    pub peer: Source<'a>,
+    /// At f64, where it is a voice.
+    pub f64: Source<'a>,
 }
 
 /// All captures of one case.
@@ -55,10 +52,10 @@ pub struct CaseEvidence<'a> {
     /// The case.
     pub case: &'a Case,
     /// The subject's.
-    pub subject: Captures<'a>,
-    /// Activations of the subject's run that were not contiguous.
+    pub subject: Source<'a>,
+    /// Activations of the subject that were not contiguous.
     pub not_contiguous: &'a BTreeSet<TensorName>,
-    /// The references', in order of precedence; the first is the oracle.
+    /// The references', in order of precedence.
     pub references: &'a [ReferenceCaptures<'a>],
 }
 
@@ -70,14 +67,11 @@ impl ReferenceCaptures<'_> {
 }
 
 impl<'a> CaseEvidence<'a> {
-    /// The reference whose f64 captures are the oracle.
-    pub fn oracle(&self) -> Option<&'a ReferenceCaptures<'a>> {
-        self.references.first()
-    }
-
-    /// The references that judge the subject at its precision: all but the subject itself, which would agree with itself.
-    pub fn peers(&self, setting: &Setting<'_>) -> impl Iterator<Item = &'a ReferenceCaptures<'a>> {
-        let (subject, precision) = (setting.subject.to_owned(), setting.precision().peer());
-        self.references.iter().filter(move |reference| reference.at(precision) != subject)
+    /// The subject and its peers, that is every reference at its precision but itself, by name.
+    pub(super) fn measured(&self, setting: &Setting<'_>) -> Vec<(String, Source<'a>)> {
+        let precision = setting.precision().peer();
+        let peers = self.references.iter().map(|reference| (reference.at(precision), reference.peer));
+        let others = peers.filter(|(name, _)| name != setting.subject);
+        std::iter::once((setting.subject.to_owned(), self.subject)).chain(others).collect()
     }
 }

@@ -1,15 +1,13 @@
 //! One comparison: two tensors fetched, laid side by side, and measured.
 
-use capture::{Precision, Tensor, TensorName, TensorSource};
+use capture::{Tensor, TensorSource};
 use tensor_compare::{
     BudgetStatistics, Criterion, DType, LayoutMismatch, MatchedPair, OraclePair, RoundingBudget, Statistics,
     Tolerance, compare, compare_with_oracle,
 };
 
-use super::half;
 use crate::plan::Required;
 use crate::results::{Outcome, StatisticsRecord};
-use crate::spec::ActivationSpec;
 
 /// The tensor with the required layout, or the outcome that stands for its absence.
 pub(super) fn fetch(
@@ -17,7 +15,7 @@ pub(super) fn fetch(
     side: &str,
     required: &Required,
 ) -> Result<Tensor, Outcome> {
-    fetch_as(source, side, required, &[required.dtype])
+    fetch_as(source, side, required, required.dtype)
 }
 
 /// Like [`fetch`], for a float activation of an f64 capture.
@@ -27,23 +25,21 @@ pub(super) fn fetch_f64(
     required: &Required,
 ) -> Result<Tensor, Outcome> {
     let dtype = if required.dtype.is_float() { DType::F64 } else { required.dtype };
-    fetch_as(source, side, required, &[dtype])
+    fetch_as(source, side, required, dtype)
 }
 
-/// Of one of the `dtypes`; the first is what is expected where it is none of them.
 fn fetch_as(
     source: Option<&dyn TensorSource>,
     side: &str,
     required: &Required,
-    dtypes: &[DType],
+    dtype: DType,
 ) -> Result<Tensor, Outcome> {
     let missing = || Outcome::Missing { side: side.to_owned() };
     let tensor = match source.ok_or_else(missing)?.tensor(&required.name) {
         Ok(found) => found.ok_or_else(missing)?,
-        Err(error) => return Err(Outcome::Unreadable { problem: error.to_string() }),
+        Err(error) => return Err(unreadable(error)),
     };
-    let dtype = dtypes.iter().find(|dtype| **dtype == tensor.dtype()).unwrap_or(&dtypes[0]);
-    tensor.require_layout(*dtype, &required.shape).map_err(|mismatch| mismatch_outcome(mismatch, side))?;
+    tensor.require_layout(dtype, &required.shape).map_err(|mismatch| mismatch_outcome(mismatch, side))?;
     Ok(tensor)
 }
 
@@ -55,36 +51,31 @@ pub(super) fn mismatch_outcome(mismatch: LayoutMismatch, side: &str) -> Outcome 
     }
 }
 
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Outcome {
+    Outcome::Unreadable { problem: error.to_string() }
+}
+
 pub(super) fn compared(
     actual: &Tensor,
     statistics: &Statistics,
-    ties: u64,
     budget: Option<&BudgetStatistics>,
 ) -> Outcome {
     Outcome::Compared {
         shape: actual.shape().clone(),
-        statistics: Box::new(StatisticsRecord::new(statistics, ties, budget)),
+        statistics: Box::new(StatisticsRecord::new(statistics, 0, budget)),
     }
 }
 
-pub(super) fn matched(actual: &Tensor, expected: &Tensor, criterion: Criterion) -> Outcome {
+/// The numbers of two tensors of one dtype.
+pub(super) fn matched(actual: &Tensor, expected: &Tensor, criterion: Criterion, side: &str) -> Outcome {
     match MatchedPair::new(actual.view(), expected.view()) {
-        Ok(pair) => compared(actual, &compare(pair, criterion), 0, None),
-        Err(mismatch) => mismatch_outcome(mismatch, "subject"),
+        Ok(pair) => compared(actual, &compare(pair, criterion), None),
+        Err(mismatch) => mismatch_outcome(mismatch, side),
     }
 }
 
-pub(super) fn same_bits(actual: &Tensor, expected: &Tensor) -> Outcome {
-    matched(actual, expected, Criterion::BitExact)
-}
-
-/// One side of a comparison: a capture, and what it is called.
-#[derive(Clone, Copy)]
-pub(super) struct Side<'a> {
-    /// The capture, if there is one.
-    pub(super) source: Option<&'a dyn TensorSource>,
-    /// `subject`, `torch@f64`.
-    pub(super) name: &'a str,
+pub(super) fn same_bits(actual: &Tensor, expected: &Tensor, side: &str) -> Outcome {
+    matched(actual, expected, Criterion::BitExact, side)
 }
 
 /// The numbers of one float tensor against the oracle's.
@@ -99,43 +90,14 @@ pub(super) fn against_oracle(
     let pair = OraclePair::new(actual.view(), actual.dtype(), oracle.view(), magnitude)
         .map_err(|mismatch| mismatch_outcome(mismatch, side))?;
     match compare_with_oracle(pair, tolerance, budget.map(|(_, budget)| budget)) {
-        Ok(found) => Ok(compared(actual, &found.statistics, 0, found.budget.as_ref())),
-        Err(error) => Err(Outcome::Unreadable { problem: error.to_string() }),
+        Ok(found) => Ok(compared(actual, &found.statistics, found.budget.as_ref())),
+        Err(error) => Err(unreadable(error)),
     }
 }
 
-/// The numbers of one replayed activation against the oracle's replay from the same inputs.
-pub(super) fn replayed(
-    activation: &ActivationSpec,
-    required: &Required,
-    (confidence, precision): (f64, Precision),
-    subject: Side<'_>,
-    oracle: Side<'_>,
-) -> Outcome {
-    if precision.is_half() {
-        return half::replayed(activation, required, (confidence, precision), subject, oracle);
-    }
-    let measure = || {
-        let actual = fetch(subject.source, subject.name, required)?;
-        let expected = fetch_f64(oracle.source, oracle.name, required)?;
-        match activation.rule.replay_tolerance() {
-            Some(tolerance) if required.dtype.is_float() => {
-                let budget = activation.rounding_budget(confidence, Precision::F32);
-                let magnitude = budget.is_some().then(|| fetch_magnitude(oracle, required)).transpose()?;
-                let budget = magnitude.as_ref().zip(budget.as_ref());
-                against_oracle(&actual, &expected, tolerance, budget, oracle.name)
-            }
-            _ => Ok(same_bits(&actual, &expected)),
-        }
-    };
-    measure().into_outcome()
-}
-
-/// The oracle's bound for each element: in f32, or in f64 where f32 does not hold it.
-pub(super) fn fetch_magnitude(oracle: Side<'_>, required: &Required) -> Result<Tensor, Outcome> {
-    let activation = format!("magnitude/{}", required.name.activation);
-    let name = TensorName { step: required.name.step, activation };
-    fetch_as(oracle.source, oracle.name, &Required { name, ..required.clone() }, &[DType::F32, DType::F64])
+/// Under no bound at all: what is measured so decides nothing.
+pub(super) fn unbounded() -> Tolerance {
+    Tolerance::new(f64::MAX, 0.0).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Both arms of a look-up are outcomes: numbers, or why there are none.

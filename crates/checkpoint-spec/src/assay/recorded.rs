@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use capture::Case;
 
-use super::{CaseAssay, CaseEvidence, Observation, ReferenceCaptures, Setting, assay, peers};
-use crate::Measured;
+use super::{AssayError, CaseAssay, CaseEvidence, Observation, ReferenceCaptures, Setting, assay};
 use crate::plan::Required;
 use crate::results::Outcome;
-use crate::spec::SpecError;
 
-/// An assay from its record. What had to be compared, with whom, and what follows from the numbers is derived again and
-/// must be what is recorded; the numbers themselves are the record's word. `references` are names in order of precedence.
+/// An assay from its record. What had to be compared, and with whom, is derived again and must be what is recorded; the
+/// numbers themselves, and what is allowed where replicas say it, are the record's word. `references` are names in order of
+/// precedence.
 ///
 /// # Errors
 /// The outer one when the specs cannot be applied; the inner one says what is recorded and what is required.
@@ -20,36 +19,13 @@ pub fn recorded(
     case: &Case,
     references: &[String],
     mut record: CaseAssay,
-) -> Result<Result<CaseAssay, String>, SpecError> {
-    let without_captures = |name: &String| ReferenceCaptures {
-        name: name.clone(),
-        peer: super::Captures::default(),
-        f64: super::Captures::default(),
-    };
+) -> Result<Result<CaseAssay, String>, AssayError> {
+    let without_captures = |name: &String| ReferenceCaptures { name: name.clone(), peer: None, f64: None };
     let references: Vec<ReferenceCaptures<'_>> = references.iter().map(without_captures).collect();
-    let evidence = CaseEvidence {
-        case,
-        subject: super::Captures::default(),
-        not_contiguous: &BTreeSet::new(),
-        references: &references,
-    };
-    let plan = assay(setting, &evidence)?;
-    let allowed: Vec<Option<Measured>> =
-        record.observations.iter_mut().map(|observation| observation.chained_allowed.take()).collect();
-    let complete = follows(&plan, &mut record);
-    if setting.precision().is_half() {
-        // The bound then takes tensors as well: it is the record's word, as the numbers are.
-        for (observation, allowed) in record.observations.iter_mut().zip(allowed) {
-            observation.chained_allowed = allowed;
-        }
-        return Ok(complete.map(|()| record));
-    }
-    peers::bound_chained_errors(setting, &evidence, &record.peers, &mut record.observations);
-    let again: Vec<Option<Measured>> = record.observations.iter().map(|o| o.chained_allowed).collect();
-    Ok(complete.and_then(|()| {
-        let same = again == allowed;
-        if same { Ok(record) } else { Err("a bound of a chained error is not that of its peers".to_owned()) }
-    }))
+    let evidence =
+        CaseEvidence { case, subject: None, not_contiguous: &BTreeSet::new(), references: &references };
+    let plan = assay(&Setting { model: None, ..*setting }, &evidence)?;
+    Ok(follows(&plan, &mut record).map(|()| record))
 }
 
 fn follows(plan: &CaseAssay, record: &mut CaseAssay) -> Result<(), String> {
@@ -60,13 +36,13 @@ fn follows(plan: &CaseAssay, record: &mut CaseAssay) -> Result<(), String> {
     same("comparisons", plan.observations.iter().map(key), record.observations.iter().map(key))?;
     same(
         "quorum comparisons",
-        plan.quorum.iter().map(|o| (o.name.clone(), o.mode, o.between.clone())),
-        record.quorum.iter().map(|o| (o.name.clone(), o.mode, o.between.clone())),
+        plan.quorum.iter().map(|o| (o.name.clone(), o.between.clone())),
+        record.quorum.iter().map(|o| (o.name.clone(), o.between.clone())),
     )?;
     same(
-        "comparisons of peers",
-        plan.peers.iter().map(|o| (o.implementation.clone(), o.required.clone(), o.mode)),
-        record.peers.iter().map(|o| (o.implementation.clone(), o.required.clone(), o.mode)),
+        "measurements",
+        plan.measured.iter().map(|o| (o.implementation.clone(), o.required.clone(), o.mode)),
+        record.measured.iter().map(|o| (o.implementation.clone(), o.required.clone(), o.mode)),
     )?;
     same(
         "requirements",
@@ -74,7 +50,7 @@ fn follows(plan: &CaseAssay, record: &mut CaseAssay) -> Result<(), String> {
         record.requirements.iter().map(|r| (r.spec, r.requirement, r.required)),
     )?;
     let observed = record.observations.iter().map(|o| (&o.required, &o.outcome));
-    for (required, outcome) in observed.chain(record.peers.iter().map(|o| (&o.required, &o.outcome))) {
+    for (required, outcome) in observed.chain(record.measured.iter().map(|o| (&o.required, &o.outcome))) {
         possible(required, outcome)?;
     }
     for (planned, recorded) in plan.observations.iter().zip(&mut record.observations) {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use capture::{DType, Shape, Tensor, TensorName, TensorView};
 
 use super::CheckContext;
-use crate::plan::{Required, input_activations};
+use crate::plan::Required;
 use crate::results::{Finding, Reason};
 use crate::spec::ActivationSpec;
 
@@ -46,25 +46,6 @@ impl Entry<'_> {
             return Err(refuse(Reason::Empty, format!("no elements; {}", needed())));
         }
         Ok(tensor)
-    }
-
-    /// The direct inputs, which have the entry's own layout and belong to the same step.
-    pub(super) fn inputs(&self) -> Result<Vec<Tensor>, Finding> {
-        self.input_names().map(|name| self.other(&name, &self.required.shape, self.required.dtype)).collect()
-    }
-
-    /// The names of the direct inputs from the same step.
-    pub(super) fn input_names(&self) -> impl Iterator<Item = TensorName> {
-        let layers = self.context.architecture.layers;
-        input_activations(self.activation(), self.required.layer, layers)
-            .filter(|input| !input.previous_step)
-            .map(|input| TensorName { step: self.required.name.step, activation: input.activation })
-    }
-
-    /// A size of the model.
-    pub(super) fn size(&self, symbol: &str) -> Result<usize, Finding> {
-        let size = self.context.architecture.sizes.get(symbol).copied();
-        size.ok_or_else(|| self.finding(Reason::Unreadable, format!("the model gives no size `{symbol}`")))
     }
 
     /// A shape of those dimensions.

@@ -47,7 +47,8 @@ pub(super) fn sum_to_one(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
     let precision = entry.context.precision;
-    let rounded = accumulation(rows.width(), rows.count()) * sum_unit(precision) + 4.0 * unit(precision);
+    let rounded = accumulation(rows.width(), rows.count(), entry.context.false_alarm) * sum_unit(precision)
+        + 4.0 * unit(precision);
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         let sum: f64 = row.iter().sum();
@@ -76,7 +77,7 @@ pub(super) fn flatter_than_the_colder(entry: &Entry<'_>) -> Result<Option<String
     let hotter = hotter.map(|(_, other)| entry.other(&other.name, &other.shape, other.dtype)).transpose()?;
     let hotter = hotter.as_ref().map(Rows::new);
     let precision = entry.context.precision;
-    let summed = accumulation(rows.width(), rows.count()) * sum_unit(precision);
+    let summed = accumulation(rows.width(), rows.count(), entry.context.false_alarm) * sum_unit(precision);
     let slack = 2.0 * (summed + 16.0 * unit(precision));
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {

@@ -3,6 +3,7 @@
 use super::divergence::downstream;
 use super::finding::Law;
 use super::{CaseAssay, RunFacts};
+use crate::SpecSet;
 use crate::checks::Check;
 use crate::results::{
     CheckpointResult, Comparison, ComparisonVerdict, Extent, FaultPanel, Finding, NotApplicable, PeerFigure,
@@ -12,8 +13,6 @@ use crate::spec::{Requirement, Spec};
 
 /// How many findings of one requirement are kept.
 const FINDINGS: usize = 5;
-/// The share of a rounding budget above which a pass has a reservation.
-const HALF: f64 = 0.5;
 /// The place of a reservation about the fault panel.
 const FAULT_PANEL: &str = "faults";
 
@@ -175,7 +174,7 @@ fn agreement(
 fn message(comparison: &Comparison) -> String {
     let chained = match (comparison.reason, comparison.chained_allowed) {
         (Some(Reason::Chained), Some(allowed)) => {
-            format!("; in a chained run {:.3e} is allowed, three times what the references make", allowed.0)
+            format!("; in a chained run {:.3e} is allowed, by the errors of replicas", allowed.0)
         }
         _ => String::new(),
     };
@@ -216,6 +215,7 @@ fn not_applicable(spec: &Spec, facts: &RunFacts) -> Vec<NotApplicable> {
 
 /// The reservations of the run and those of its checkpoints, each named.
 pub(super) fn reservations(
+    specs: &SpecSet,
     facts: &RunFacts,
     checkpoints: &[CheckpointResult],
     peers: &[PeerFigure],
@@ -233,10 +233,12 @@ pub(super) fn reservations(
         |figure| {
             let used = figure.budget_used?.0;
             let message = format!(
-                "{:.0} % of a rounding budget is used; a correct port uses less than half",
-                used * 100.0
+                "{:.0} % of a rounding budget is used; a correct port uses at most {:.0} %",
+                used * 100.0,
+                specs.judging.reservation.used * 100.0
             );
-            (used > HALF && used <= 1.0).then(|| reservation(&figure.checkpoint, message))
+            (used > specs.judging.reservation.used && used <= 1.0)
+                .then(|| reservation(&figure.checkpoint, message))
         },
     );
     let unproven = (faults.extent == Extent::None).then(|| Reservation {

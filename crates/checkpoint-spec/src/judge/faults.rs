@@ -123,7 +123,6 @@ fn margin(comparison: &Comparison) -> Option<Measured> {
     let statistics = comparison.outcome.statistics()?;
     let budget = statistics.budget.as_ref();
     match comparison.reason? {
-        Reason::Ceiling => Some(statistics.used),
         Reason::Budget => budget.map(|budget| budget.used),
         Reason::Systematic => budget.and_then(|budget| budget.systematic_violation()).map(|found| found.used),
         Reason::Chained => comparison.chained_allowed.map(|allowed| Measured(statistics.rmse.0 / allowed.0)),

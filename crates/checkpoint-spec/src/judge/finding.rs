@@ -1,8 +1,8 @@
 //! One comparison: numbers → verdict and reason.
 
 use crate::assay::Observation;
-use crate::results::{ComparisonVerdict, Outcome, Reason, StatisticsRecord};
-use crate::spec::{ActivationSpec, NonFinitePolicy, Rule, SpecSet};
+use crate::results::{ComparisonVerdict, Mode, Outcome, Reason, StatisticsRecord};
+use crate::spec::{NonFinitePolicy, SpecSet};
 
 /// What observations mean under the specs of a run.
 #[derive(Clone, Copy)]
@@ -11,14 +11,12 @@ pub(super) struct Law<'a> {
     pub(super) specs: &'a SpecSet,
     /// The subject has weights of its own: that their digests differ is what the user chose, and no finding.
     pub(super) subject_weights: bool,
-    /// The subject stores in half precision: what is recorded as a ceiling is only what another bound implies.
-    pub(super) half: bool,
 }
 
 impl Law<'_> {
     /// One word for an observation, and why it is not a plain pass.
     pub(super) fn finding(self, observation: &Observation) -> (ComparisonVerdict, Option<Reason>) {
-        let is_digest = || activation(self.specs, observation).name.starts_with("weights.");
+        let is_digest = || self.specs.of(&observation.required).name.starts_with("weights.");
         match finding(self, observation) {
             (ComparisonVerdict::Fail, reason) if self.subject_weights && is_digest() => {
                 (ComparisonVerdict::Pass, reason)
@@ -48,13 +46,8 @@ fn by_side(side: &str, subject: ComparisonVerdict, reference: ComparisonVerdict)
     if side.starts_with("subject") { subject } else { reference }
 }
 
-/// The spec of what was observed.
-pub(super) fn activation<'a>(specs: &'a SpecSet, observation: &Observation) -> &'a ActivationSpec {
-    &specs.specs[observation.required.spec].activations[observation.required.activation]
-}
-
 fn reason(law: Law<'_>, observation: &Observation, statistics: &StatisticsRecord) -> Option<Reason> {
-    let activation = activation(law.specs, observation);
+    let activation = law.specs.of(&observation.required);
     let counts = statistics.non_finite;
     let infinite = counts.actual_infinite + counts.expected_infinite;
     let infinity_allowed = match activation.non_finite {
@@ -69,15 +62,13 @@ fn reason(law: Law<'_>, observation: &Observation, statistics: &StatisticsRecord
         Some(Reason::Empty)
     } else if counts.actual_nan + counts.expected_nan > 0 || (infinite > 0 && !infinity_allowed) {
         Some(Reason::NonFinite)
-    } else if law.half && (out_of_budget || out_of_chained) {
-        Some(if out_of_budget { Reason::Budget } else { Reason::Chained })
-    } else if statistics.violations > 0 {
-        Some(if matches!(activation.rule, Rule::Classic { .. }) { Reason::Ceiling } else { Reason::Exact })
+    } else if statistics.violations > 0 && observation.mode == Mode::Isolated {
+        Some(Reason::Exact)
     } else if out_of_budget {
         Some(Reason::Budget)
     } else if statistics.budget.as_ref().is_some_and(|budget| budget.systematic_violation().is_some()) {
         Some(Reason::Systematic)
-    } else if out_of_chained {
+    } else if out_of_chained || statistics.violations > 0 {
         Some(Reason::Chained)
     } else if statistics.ties > 0 {
         Some(Reason::Tie)

@@ -6,7 +6,7 @@ use capture::{Case, Identity, Precision, Shape, TensorName};
 use tensor_compare::{DType, NonFinite};
 
 use super::{FaultFacts, RunFacts};
-use crate::assay::{CaseAssay, Observation};
+use crate::assay::{CaseAssay, ORACLE, Observation};
 use crate::plan::{Required, Traits};
 use crate::results::{
     BudgetRecord, Comparison, ComparisonVerdict, Finding, Keep, Mode, Outcome, Reason, RequirementResult,
@@ -15,7 +15,6 @@ use crate::results::{
 use crate::{Architecture, Measured, SpecSet};
 
 pub(super) const CASE: &str = "tiny";
-pub(super) const ORACLE: &str = "first@f64";
 
 pub(super) fn specs() -> SpecSet {
     SpecSet::bundled("gpt2").unwrap()
@@ -147,7 +146,7 @@ pub(super) fn assay(observations: Vec<Observation>) -> CaseAssay {
         requirements: Vec::new(),
         unexpected: Vec::new(),
         quorum: Vec::new(),
-        peers: Vec::new(),
+        measured: Vec::new(),
     }
 }
 
@@ -157,7 +156,7 @@ pub(super) fn comparison(verdict: ComparisonVerdict, downstream: bool) -> Compar
         layer: None,
         step: Some(0),
         case: CASE.to_owned(),
-        mode: Mode::Run,
+        mode: Mode::Isolated,
         reference: ORACLE.to_owned(),
         outcome: compared(statistics()),
         verdict,

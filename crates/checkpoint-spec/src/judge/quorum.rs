@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use capture::Precision;
 
 use crate::Measured;
-use crate::assay::{CaseAssay, ITSELF, QuorumObservation};
+use crate::assay::{CaseAssay, ITSELF, ORACLE, QuorumObservation};
 use crate::judge::RunFacts;
-use crate::results::{Finding, Outcome, Quorum, Reason, Verdict};
+use crate::plan::{GRAPH, lineage};
+use crate::results::{Finding, Outcome, Quorum, Reason, Verdict, Voice};
 
 /// Agreement of all references at f64. Fewer than two is a reservation when the user chose so.
 pub(super) fn judge(facts: &RunFacts, assays: &[CaseAssay]) -> Quorum {
@@ -28,11 +29,11 @@ pub(super) fn judge(facts: &RunFacts, assays: &[CaseAssay]) -> Quorum {
     let verdict = match facts.references.len() {
         _ if disagreement.is_some() => Verdict::Error,
         _ if !as_claimed(facts, assays) => Verdict::Incomplete,
-        1 => Verdict::Conditional,
         _ if required == 0 || compared < required => Verdict::Incomplete,
+        1 => Verdict::Conditional,
         _ => Verdict::Pass,
     };
-    Quorum { verdict, compared, required, used, worst, disagreement }
+    Quorum { voices: voices(facts), verdict, compared, required, used, worst, disagreement }
 }
 
 /// Whether each claimed case was assayed once and no other was, and whether it was judged by the claimed references,
@@ -43,16 +44,32 @@ fn as_claimed(facts: &RunFacts, assays: &[CaseAssay]) -> bool {
     claimed.sort_unstable();
     assayed.sort_unstable();
     let names: BTreeSet<&str> = facts.references.iter().map(|reference| reference.name.as_str()).collect();
-    let precisions = [facts.subject.precision.peer(), Precision::F64];
-    let references: Vec<[String; 2]> =
-        names.iter().map(|name| precisions.map(|p| format!("{name}@{p}"))).collect();
+    let voices: Vec<String> =
+        facts.references.iter().map(|r| format!("{}@{}", r.name, Precision::F64)).collect();
     let judged_by_them = |assay: &CaseAssay| {
-        let judges: BTreeSet<&str> = assay.observations.iter().map(|o| o.reference.as_str()).collect();
-        let is_claimed = |judge: &&str| *judge == ITSELF || references.iter().flatten().any(|r| r == judge);
-        let judges_here = |reference: &[String; 2]| reference.iter().any(|r| judges.contains(r.as_str()));
-        judges.iter().all(is_claimed) && references.iter().all(judges_here)
+        let judges = assay.observations.iter().map(|o| o.reference.as_str());
+        let is_claimed =
+            |judge: &str| judge == ITSELF || judge == ORACLE || voices.iter().any(|v| v == judge);
+        let found: BTreeSet<&str> = assay.quorum.iter().map(|o| o.between.as_str()).collect();
+        let claimed = pairs(&voices);
+        judges.into_iter().all(is_claimed) && found == claimed.iter().map(String::as_str).collect()
     };
     claimed == assayed && names.len() == facts.references.len() && assays.iter().all(judged_by_them)
+}
+
+/// Who is held to whom: every further reference to the first, and the first to the graph.
+fn pairs(voices: &[String]) -> BTreeSet<String> {
+    let Some((first, others)) = voices.split_first() else { return BTreeSet::new() };
+    let to_first = others.iter().map(|other| format!("{other} against {first}"));
+    to_first.chain([format!("{first} against {ORACLE}")]).collect()
+}
+
+/// The voices with where each comes from: those of one lineage count once.
+fn voices(facts: &RunFacts) -> Vec<Voice> {
+    let of =
+        |name: &str| Voice { name: format!("{name}@{}", Precision::F64), lineage: lineage(name).to_owned() };
+    let references = facts.references.iter().map(|reference| of(&reference.name));
+    references.chain([Voice { name: ORACLE.to_owned(), lineage: GRAPH.to_owned() }]).collect()
 }
 
 pub(super) fn disagreement(case: &str, observation: &QuorumObservation) -> Option<Finding> {

@@ -1,5 +1,7 @@
 use super::*;
+use crate::assay::{Measurement, Observation};
 use crate::judge::fixtures::{assay, case, compared, facts, observation, specs, statistics};
+use crate::results::StatisticsRecord;
 
 /// How many comparisons are required of each checkpoint.
 fn counts(facts: &RunFacts) -> Vec<u64> {
@@ -12,38 +14,30 @@ fn total(facts: &RunFacts) -> u64 {
     counts(facts).iter().sum()
 }
 
-/// How many activations of the case are chained and have such a rule; and how many are replayed.
-fn planned(facts: &RunFacts) -> ([u64; 4], u64) {
+/// How many activations of the case are judged against every reference, and how many otherwise.
+fn planned(facts: &RunFacts) -> (u64, u64) {
     let specs = specs();
-    let plan = |mode| {
-        let case = &facts.cases[0].0;
-        required(&specs, &facts.architecture, case, facts.traits, mode, Precision::F32).unwrap()
-    };
-    let mut chained = [0; 4];
-    for item in plan(Mode::Run) {
-        let rule = &specs.specs[item.spec].activations[item.activation].rule;
-        chained[match rule {
-            Rule::Derived { .. } => 0,
-            Rule::Tie { .. } => 1,
-            Rule::Exact { .. } => 2,
-            Rule::Classic { .. } => 3,
-        }] += 1;
-    }
-    (chained, plan(Mode::Replay).len() as u64)
+    let case = &facts.cases[0].0;
+    let plan = required(&specs, &facts.architecture, case, facts.traits, Precision::F32).unwrap();
+    let is_exact =
+        |item: &&Required| matches!(specs.of(item).judgement(), Some(Judgement::Rule(Rule::Exact { .. })));
+    let exact = plan.iter().filter(is_exact).count();
+    (exact as u64, (plan.len() - exact) as u64)
 }
 
 #[test]
 fn what_is_required_follows_from_the_rules_and_from_who_was_claimed() {
     let mut facts = facts();
-    let ([derived, tie, exact, classic], replayed) = planned(&facts);
-    assert!([derived, tie, exact, classic, replayed].iter().all(|&count| count > 0));
-    // Each of two references judges at f32, both at f64 where ties are, and the oracle alone where there is a bound.
-    assert_eq!(total(&facts), derived + 2 * tie + 2 * exact + 3 * classic + replayed);
+    facts.traits.tokenizer = true;
+    facts.cases[0].0.texts = Some(vec!["one".to_owned(), "two".to_owned()]);
+    let (exact, others) = planned(&facts);
+    assert!(exact > 0 && others > 50);
+    assert_eq!(total(&facts), 2 * exact + others);
     facts.references.truncate(1);
-    assert_eq!(total(&facts), derived + tie + exact + 2 * classic + replayed);
-    // A reference is no peer of itself.
-    facts.subject.name = "first".to_owned();
-    assert_eq!(total(&facts), derived + tie + classic + replayed);
+    assert_eq!(total(&facts), exact + others);
+    // Nothing else is asked of what is stored in half precision.
+    facts.subject.precision = Precision::Bf16;
+    assert_eq!(total(&facts), exact + others);
 }
 
 #[test]
@@ -54,27 +48,6 @@ fn every_case_is_required_and_its_steps_with_it() {
     assert_eq!(counts(&facts), once.iter().map(|count| 2 * count).collect::<Vec<_>>());
     facts.cases.clear();
     assert_eq!(total(&facts), 0);
-}
-
-#[test]
-fn what_is_stored_in_half_precision_is_compared_once_in_a_chained_run() {
-    let mut facts = facts();
-    let ([derived, tie, exact, classic], replayed) = planned(&facts);
-    facts.subject.precision = Precision::Bf16;
-    let floats_that_are_exact = {
-        let specs = specs();
-        let case = &facts.cases[0].0;
-        let plan =
-            required(&specs, &facts.architecture, case, facts.traits, Mode::Run, Precision::F32).unwrap();
-        let exact = plan.iter().filter(|item| {
-            let rule = &specs.specs[item.spec].activations[item.activation].rule;
-            item.dtype.is_float() && matches!(rule, Rule::Exact { .. })
-        });
-        exact.count() as u64
-    };
-    let bytes = exact - floats_that_are_exact;
-    let expected = derived + 2 * tie + floats_that_are_exact + 2 * bytes + classic + replayed;
-    assert_eq!(total(&facts), expected);
 }
 
 #[test]
@@ -145,14 +118,22 @@ fn a_budget_that_is_used_is_a_figure_of_who_used_it() {
         let budget = Some(crate::results::BudgetRecord { used: Measured(used), ..fixtures::budget(0, 0.0) });
         compared(StatisticsRecord { budget, max_abs: Measured(used), ..statistics() })
     };
-    let of = |mode, used| observation(&specs, "ln_f", mode, with(used));
-    let by_peer = |mut observation: crate::assay::Observation| {
-        observation.reference = "first@f32".to_owned();
-        observation
+    let by = |implementation: &str, mode, outcome| {
+        let Observation { required, .. } = observation(&specs, "ln_f", mode, with(0.0));
+        Measurement { implementation: implementation.to_owned(), required, mode, outcome }
     };
-    let assays = [assay(vec![of(Mode::Replay, 0.25), of(Mode::Run, 0.5), by_peer(of(Mode::Run, 9.0))])];
-    let [figure] = &peers(&specs, &facts(), &assays)[..] else { panic!() };
-    let found = (figure.run_max_abs, figure.replay_max_abs, figure.budget_used);
-    assert_eq!(found, (Measured(0.5), Measured(0.25), Some(Measured(0.5))));
-    assert_eq!((figure.checkpoint.as_str(), figure.implementation.as_str()), ("01", "subject@f32"));
+    let mut assay = assay(vec![observation(&specs, "ln_f", Mode::Isolated, with(0.25))]);
+    let chained = StatisticsRecord { max_abs: Measured(0.5), used: Measured(3.0), ..statistics() };
+    assay.measured = vec![
+        by("subject@f32", Mode::Chained, compared(chained)),
+        by("first@f32", Mode::Isolated, with(9.0)),
+        by("nobody@f32", Mode::Isolated, with(99.0)),
+    ];
+    let [subject, first] = &peers(&specs, &facts(), &[assay])[..] else { panic!() };
+    assert_eq!((subject.checkpoint.as_str(), subject.implementation.as_str()), ("01", "subject@f32"));
+    let found =
+        (subject.chained_max_abs, subject.isolated_max_abs, subject.budget_used, subject.ceiling_used);
+    assert_eq!(found, (Measured(0.5), Measured(0.25), Some(Measured(0.25)), Some(Measured(3.0))));
+    let found = (first.implementation.as_str(), first.budget_used, first.ceiling_used);
+    assert_eq!(found, ("first@f32", Some(Measured(9.0)), None));
 }

@@ -8,8 +8,7 @@ use super::LawBound;
 use super::plan::Agreement;
 use crate::Architecture;
 use crate::plan::{Required, Traits, required};
-use crate::results::Mode;
-use crate::spec::{ActivationSpec, Rule, SpecError, SpecSet, Steps};
+use crate::spec::{ActivationSpec, Derivation, Judgement, Rule, SpecError, SpecSet, Steps};
 
 /// One part of one activation, on both sides.
 pub(super) struct Part<'a> {
@@ -38,14 +37,14 @@ pub(super) fn parts<'a>(
     (bound, precision): (LawBound, Precision),
 ) -> Result<Vec<Part<'a>>, SpecError> {
     let bare = Traits { preallocated_cache: false, tokenizer: false };
-    let plan = |case| required(specs, architecture, case, bare, Mode::Run, precision);
+    let plan = |case| required(specs, architecture, case, bare, precision);
     let expected = plan(&agreement.expected)?;
     let steps: Vec<Range<usize>> = agreement.actual.steps().collect();
     let mut parts = Vec::new();
     for actual in plan(&agreement.actual)? {
         let activation = &specs.specs[actual.spec].activations[actual.activation];
         // Which of two nearly equal logits is larger may depend on the order; the logits themselves are compared.
-        let is_token_by_order = bound == LawBound::Ceiling && matches!(activation.rule, Rule::Tie { .. });
+        let is_token_by_order = bound == LawBound::Replicas && is_chosen(activation);
         let step = actual.name.step.map(|step| steps[step].clone());
         let window = Window::of(agreement, activation, step).filter(|_| !is_token_by_order);
         let of_base = TensorName { step: actual.name.step.map(|_| 0), ..actual.name.clone() };
@@ -62,6 +61,15 @@ pub(super) fn parts<'a>(
         }
     }
     Ok(parts)
+}
+
+/// Whether it is a token that is chosen by its logit.
+fn is_chosen(activation: &ActivationSpec) -> bool {
+    match activation.judgement() {
+        Some(Judgement::Bits(op)) => matches!(op, graph::Operation::Argmax { .. }),
+        Some(Judgement::Rule(Rule::Derived { from, .. })) => *from == Derivation::Greedy,
+        _ => false,
+    }
 }
 
 /// What of an activation is looked at.

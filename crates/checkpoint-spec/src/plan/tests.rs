@@ -6,7 +6,6 @@ use capture::{Case, DType, Precision};
 
 use super::{Required, Traits, direct_inputs, matches_template, required};
 use crate::Architecture;
-use crate::results::Mode;
 use crate::spec::{SpecError, SpecSet, Steps};
 
 const BARE: Traits = Traits { preallocated_cache: false, tokenizer: false };
@@ -37,8 +36,8 @@ fn case(schedule: &[usize], generate: usize) -> Case {
     }
 }
 
-fn plan(layers: usize, case: &Case, traits: Traits, mode: Mode) -> Vec<Required> {
-    required(&specs(), &architecture(layers), case, traits, mode, Precision::F32).unwrap()
+fn plan(layers: usize, case: &Case, traits: Traits) -> Vec<Required> {
+    required(&specs(), &architecture(layers), case, traits, Precision::F32).unwrap()
 }
 
 fn names(plan: &[Required]) -> Vec<String> {
@@ -47,7 +46,7 @@ fn names(plan: &[Required]) -> Vec<String> {
 
 #[test]
 fn one_step_of_one_layer_in_order_of_execution() {
-    let plan = plan(1, &case(&[3], 0), BARE, Mode::Run);
+    let plan = plan(1, &case(&[3], 0), BARE);
     let of_step: Vec<String> =
         names(&plan).into_iter().filter_map(|name| name.strip_prefix("step0/").map(str::to_owned)).collect();
     assert_eq!(
@@ -91,67 +90,58 @@ fn one_step_of_one_layer_in_order_of_execution() {
 
 #[test]
 fn counts_are_those_counted_by_hand() {
-    // A step: 19 activations in every layer and 10 outside. A replay of it: the same 19 and 3 composites; of the 10
-    // not the token ids, and one composite.
-    let (step, replayed) = (|layers: usize| 19 * layers + 10, |layers: usize| 22 * layers + 10);
+    // A step: 19 activations in every layer and 10 outside.
+    let step = |layers: usize| 19 * layers + 10;
     // The case: 12 weights in every layer, 4 outside, the tied head.
     let of_case = |layers: usize| 12 * layers + 5;
     for layers in [1, 2, 5] {
         let (one, three) = (case(&[3], 0), case(&[3, 1, 1], 4));
-        assert_eq!(plan(layers, &one, BARE, Mode::Run).len(), of_case(layers) + step(layers));
-        assert_eq!(plan(layers, &one, FULL, Mode::Run).len(), of_case(layers) + 1 + step(layers) + layers);
-        assert_eq!(plan(layers, &three, BARE, Mode::Run).len(), of_case(layers) + 3 * step(layers) + 2);
+        assert_eq!(plan(layers, &one, BARE).len(), of_case(layers) + step(layers));
+        assert_eq!(plan(layers, &one, FULL).len(), of_case(layers) + 1 + step(layers) + layers);
+        assert_eq!(plan(layers, &three, BARE).len(), of_case(layers) + 3 * step(layers) + 2);
         // The prompt's ids once, the cache after the first and the last step.
         let full = of_case(layers) + 1 + 3 * step(layers) + 2 * layers + 2;
-        assert_eq!(plan(layers, &three, FULL, Mode::Run).len(), full);
-        for traits in [BARE, FULL] {
-            assert_eq!(plan(layers, &three, traits, Mode::Replay).len(), 3 * replayed(layers));
-        }
+        assert_eq!(plan(layers, &three, FULL).len(), full);
     }
-    assert_eq!(plan(2, &case(&[3, 1, 1], 4), FULL, Mode::Run).len(), 180);
+    assert_eq!(plan(2, &case(&[3, 1, 1], 4), FULL).len(), 180);
 }
 
 #[test]
 fn prompt_ids_need_texts() {
     let mut case = case(&[3], 0);
-    assert!(names(&plan(1, &case, FULL, Mode::Run)).contains(&"prompt.ids".to_owned()));
+    assert!(names(&plan(1, &case, FULL)).contains(&"prompt.ids".to_owned()));
     case.texts = None;
-    assert!(!names(&plan(1, &case, FULL, Mode::Run)).contains(&"prompt.ids".to_owned()));
+    assert!(!names(&plan(1, &case, FULL)).contains(&"prompt.ids".to_owned()));
 }
 
 #[test]
 fn what_is_generated_comes_last_and_logits_first() {
-    let plan = names(&plan(2, &case(&[3, 1], 4), FULL, Mode::Run));
+    let plan = names(&plan(2, &case(&[3, 1], 4), FULL));
     assert_eq!(plan[plan.len() - 2..], ["generated.logits", "generated"]);
 }
 
 #[test]
 fn every_activation_comes_after_its_inputs_and_layers_ascend() {
     let (specs, architecture, case) = (specs(), architecture(3), case(&[2, 1, 1], 2));
-    for mode in [Mode::Run, Mode::Replay] {
-        let plan = required(&specs, &architecture, &case, FULL, mode, Precision::F32).unwrap();
-        let all: BTreeSet<_> = plan.iter().map(|required| required.name.clone()).collect();
-        assert_eq!(all.len(), plan.len(), "a tensor is required twice");
-        let (mut seen, mut last) = (BTreeSet::new(), (0, 0));
-        for required in &plan {
-            for input in direct_inputs(&specs, &architecture, &case, required) {
-                let known = seen.contains(&input) || !all.contains(&input);
-                assert!(known, "{} comes before its input {input}", required.name);
-                // In a run every input is required itself; a replay takes the token ids from the given capture.
-                assert!(mode == Mode::Replay || all.contains(&input), "{} needs {input}", required.name);
-            }
-            seen.insert(required.name.clone());
-            if let (Some(step), Some(layer)) = (required.name.step, required.layer) {
-                assert!((step, layer) >= last, "{} comes after {last:?}", required.name);
-                last = (step, layer);
-            }
+    let plan = required(&specs, &architecture, &case, FULL, Precision::F32).unwrap();
+    let all: BTreeSet<_> = plan.iter().map(|required| required.name.clone()).collect();
+    assert_eq!(all.len(), plan.len(), "a tensor is required twice");
+    let (mut seen, mut last) = (BTreeSet::new(), (0, 0));
+    for required in &plan {
+        for input in direct_inputs(&specs, &architecture, &case, required) {
+            assert!(seen.contains(&input), "{} comes before its input {input}", required.name);
+        }
+        seen.insert(required.name.clone());
+        if let (Some(step), Some(layer)) = (required.name.step, required.layer) {
+            assert!((step, layer) >= last, "{} comes after {last:?}", required.name);
+            last = (step, layer);
         }
     }
 }
 
 #[test]
 fn shapes_follow_from_the_positions_of_the_step() {
-    let plan = plan(1, &case(&[3, 2], 4), FULL, Mode::Run);
+    let plan = plan(1, &case(&[3, 2], 4), FULL);
     let shape = |name: &str| {
         let required = plan.iter().find(|required| required.name.to_string() == name).unwrap();
         required.shape.dimensions().to_vec()
@@ -172,7 +162,7 @@ fn shapes_follow_from_the_positions_of_the_step() {
 #[test]
 fn dtypes_follow_from_kind_and_precision() {
     let case = case(&[1], 1);
-    let plan = required(&specs(), &architecture(1), &case, FULL, Mode::Run, Precision::F64).unwrap();
+    let plan = required(&specs(), &architecture(1), &case, FULL, Precision::F64).unwrap();
     for required in plan {
         let name = required.name.activation.as_str();
         let expected = match name {
@@ -188,8 +178,7 @@ fn dtypes_follow_from_kind_and_precision() {
 #[test]
 fn inputs_are_resolved_by_layer_and_step() {
     let (specs, architecture, case) = (specs(), architecture(2), case(&[3, 1], 2));
-    let mut plan = plan(2, &case, FULL, Mode::Run);
-    plan.extend(self::plan(2, &case, FULL, Mode::Replay));
+    let plan = plan(2, &case, FULL);
     let inputs = |name: &str| -> Vec<String> {
         let required = plan.iter().find(|required| required.name.to_string() == name).unwrap();
         direct_inputs(&specs, &architecture, &case, required).iter().map(ToString::to_string).collect()
@@ -202,12 +191,12 @@ fn inputs_are_resolved_by_layer_and_step() {
     assert_eq!(inputs("step0/h.0.attn.mask"), Vec::<String>::new());
     assert_eq!(inputs("step1/h.1.mid"), ["step1/h.0.out", "step1/h.1.attn.out"]);
     assert_eq!(inputs("step1/ln_f"), ["step1/h.1.out"]);
-    assert_eq!(inputs("step0/whole/h.0.out"), ["step0/embd"]);
+    assert_eq!(inputs("step0/h.0.attn.scores"), ["step0/h.0.attn.q", "step0/h.0.attn.cached_k"]);
+    assert_eq!(inputs("step0/h.1.attn.probs"), ["step0/h.1.attn.scores", "step0/h.1.attn.mask"]);
     assert_eq!(
-        inputs("step1/whole/h.1.out"),
-        ["step1/h.0.out", "step0/h.1.attn.cached_k", "step0/h.1.attn.cached_v"]
+        inputs("step1/h.0.attn.cache"),
+        ["step0/h.0.attn.cached_k", "step1/h.0.attn.k", "step0/h.0.attn.cached_v", "step1/h.0.attn.v"]
     );
-    assert_eq!(inputs("step0/whole/logits"), ["step0/h.1.out"]);
     assert_eq!(inputs("generated.logits"), ["step1/logits.last"]);
     assert_eq!(inputs("generated"), ["generated.logits"]);
     assert_eq!(inputs("weights.wte.weight"), Vec::<String>::new());
@@ -216,8 +205,7 @@ fn inputs_are_resolved_by_layer_and_step() {
 #[test]
 fn a_model_that_does_not_fit_is_an_error() {
     let reject = |architecture: &Architecture, expected: &str| {
-        let error =
-            required(&specs(), architecture, &case(&[1], 0), FULL, Mode::Run, Precision::F32).unwrap_err();
+        let error = required(&specs(), architecture, &case(&[1], 0), FULL, Precision::F32).unwrap_err();
         assert!(matches!(error, SpecError::Architecture { .. }));
         assert!(error.to_string().contains(expected), "{error}");
     };
@@ -250,7 +238,7 @@ fn only_the_cache_is_left_out_between_first_and_last() {
         .map(|(_, _, activation)| activation.name.as_str())
         .collect();
     assert_eq!(rare, ["h.{l}.attn.cache"]);
-    let plan = names(&plan(1, &case(&[2, 1, 1], 0), FULL, Mode::Run));
+    let plan = names(&plan(1, &case(&[2, 1, 1], 0), FULL));
     let caches: Vec<&String> = plan.iter().filter(|name| name.ends_with(".cache")).collect();
     assert_eq!(caches, ["step0/h.0.attn.cache", "step2/h.0.attn.cache"]);
 }

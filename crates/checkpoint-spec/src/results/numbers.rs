@@ -38,9 +38,9 @@ pub struct StatisticsRecord {
     pub buckets: Vec<u64>,
     /// The worst elements.
     pub worst: Vec<ElementRecord>,
-    /// Argmax flips within the error budget (checkpoints 10 and 12 only).
+    /// Tokens that differ from those of the oracle's chain (checkpoints 10 and 12 only).
     pub ties: u64,
-    /// Under the rounding budget (replays of what is rounded only).
+    /// Under the rounding budget (of what is rounded only).
     pub budget: Option<BudgetRecord>,
 }
 

@@ -8,6 +8,9 @@ use crate::results::Reason;
 
 /// Elements of a stream from which on a scale of 33 roundings stands out on every model that was tried.
 const MANY_ELEMENTS: usize = 512;
+/// Rows that must share them: what the elements of a LayerNorm row have in common, its error of mean and variance, is up to
+/// some 45 roundings, and averages out over rows only. Over eight it is half of what is to be seen.
+const MANY_ROWS: usize = 8;
 
 /// A deliberate bug. It is put into a correct implementation from outside, and the gate must refuse what comes out, at
 /// the checkpoint whose spec declares it and for the reason declared.
@@ -65,7 +68,8 @@ pub enum Need {
     Room,
     /// A head dimension that is no power of four, so that 1/√Dh is rounded.
     RoundedScale,
-    /// Enough elements, `B · T · D`, for an error of a few roundings to be told from rounding.
+    /// Enough elements, `B · S · D`, in enough rows of one step, for an error of a few roundings to be told from rounding:
+    /// each step is judged by itself.
     ManyElements,
 }
 
@@ -118,8 +122,9 @@ impl Need {
             Self::Generation => case.generate > 0,
             Self::Room => case.tokens() < size("C"),
             Self::ManyElements => {
-                let elements = case.batch().saturating_mul(case.tokens()).saturating_mul(size("D"));
-                elements >= MANY_ELEMENTS
+                let largest = case.schedule.iter().copied().max().unwrap_or(0);
+                let rows = case.batch().saturating_mul(largest);
+                rows >= MANY_ROWS && rows.saturating_mul(size("D")) >= MANY_ELEMENTS
             }
             Self::RoundedScale => {
                 let head_dim = size("Dh");

@@ -1,6 +1,6 @@
 //! The bundled specs, and what must not pass for one.
 
-use super::{SpecError, SpecSet};
+use super::{Rule, SpecError, SpecSet};
 use crate::Check;
 
 fn bundled() -> SpecSet {
@@ -13,7 +13,7 @@ fn edited(file: &str, from: &str, to: &str) -> Result<SpecSet, SpecError> {
     let (_, text) = sources.iter_mut().find(|(name, _)| name == file).unwrap();
     assert!(text.contains(from), "{file} holds no {from:?}");
     *text = text.replacen(from, to, 1);
-    SpecSet::parse("gpt2", sources)
+    SpecSet::parse(sources)
 }
 
 #[track_caller]
@@ -90,16 +90,12 @@ fn every_activation_of_the_design_is_there() {
             "h.{l}.attn.probs",
             "h.{l}.attn.context",
             "h.{l}.attn.out",
-            "whole/h.{l}.attn.out",
             "h.{l}.mlp.fc",
             "h.{l}.mlp.act",
             "h.{l}.mlp.out",
-            "whole/h.{l}.mlp.out",
             "h.{l}.mid",
             "h.{l}.out",
-            "whole/h.{l}.out",
             "logits",
-            "whole/logits",
             "logits.last",
             "token",
             "probs.t0.5",
@@ -115,17 +111,35 @@ fn every_activation_of_the_design_is_there() {
 fn the_ceilings_are_those_of_the_design() {
     let specs = bundled();
     for (spec, _, activation) in specs.activations() {
-        if let super::Rule::Classic { tolerance, .. } = activation.rule {
-            let expected = match spec {
-                1 => 1e-5,
-                8 | 12 => 1e-3,
-                11 => 1e-6,
-                _ => 1e-4,
-            };
-            assert_eq!(tolerance.atol().to_bits(), f64::to_bits(expected), "{}", activation.name);
-            assert!(tolerance.rtol() > 0.0 && tolerance.rtol() <= 1e-4, "{}", activation.name);
-        }
+        let Some(ceiling) = &activation.ceiling else { continue };
+        let expected = match spec {
+            1 => 1e-5,
+            8 | 12 => 1e-3,
+            11 => 1e-6,
+            _ => 1e-4,
+        };
+        assert_eq!(ceiling.tolerance.atol().to_bits(), f64::to_bits(expected), "{}", activation.name);
+        assert!(ceiling.tolerance.rtol() > 0.0 && ceiling.tolerance.rtol() <= 1e-4, "{}", activation.name);
     }
+}
+
+#[test]
+fn everything_is_judged_by_its_operation_but_what_no_operation_gives() {
+    let specs = bundled();
+    let ruled = specs.activations().filter(|(_, _, activation)| activation.op.is_none());
+    let ruled: Vec<&str> =
+        ruled.map(|(_, _, a)| a.name.as_str()).filter(|name| !name.starts_with("weights.")).collect();
+    assert_eq!(
+        ruled,
+        ["head.tied", "prompt.ids", "token_ids", "h.{l}.attn.cache", "generated.logits", "generated"]
+    );
+    let is_chained = |rule: &Option<Rule>| matches!(rule, Some(Rule::Chained { .. }));
+    let chained: Vec<&str> = specs
+        .activations()
+        .filter(|(_, _, a)| is_chained(&a.rule))
+        .map(|(_, _, a)| a.name.as_str())
+        .collect();
+    assert_eq!(chained, ["generated.logits"]);
 }
 
 #[test]
@@ -159,27 +173,41 @@ fn an_unknown_family_is_named() {
 fn files_may_come_in_any_order() {
     let mut sources = SpecSet::sources("gpt2").unwrap();
     sources.reverse();
-    assert_eq!(SpecSet::parse("gpt2", sources).unwrap(), bundled());
+    assert_eq!(SpecSet::parse(sources).unwrap(), bundled());
 }
 
 #[test]
-fn a_checkpoint_left_out_is_noticed() {
-    let mut sources = SpecSet::sources("gpt2").unwrap();
-    sources.remove(4);
-    let message = SpecSet::parse("gpt2", sources).unwrap_err().to_string();
-    assert!(message.contains("`05` stands where `04` must be"), "{message}");
-    let mut sources = SpecSet::sources("gpt2").unwrap();
-    sources.pop();
-    let message = SpecSet::parse("gpt2", sources).unwrap_err().to_string();
-    assert!(message.contains("12 checkpoints found, 13 expected"), "{message}");
-    let message = SpecSet::parse("gpt2", Vec::new()).unwrap_err().to_string();
-    assert!(message.contains("0 checkpoints found"), "{message}");
+fn a_file_left_out_is_noticed() {
+    let without = |file: &str| {
+        let mut sources = SpecSet::sources("gpt2").unwrap();
+        let before = sources.len();
+        sources.retain(|(name, _)| name != file);
+        assert_eq!(sources.len() + 1, before, "{file}");
+        SpecSet::parse(sources).unwrap_err().to_string()
+    };
+    for (file, expected) in [
+        ("04-attention-scores.toml", "`05` stands where `04` must be"),
+        ("12-end-to-end.toml", "12 checkpoints found, 13 expected"),
+        ("family.toml", "family.toml: is not among the files"),
+        ("judging.toml", "judging.toml: is not among the files"),
+        ("operations/softmax.toml", "there is no law for the operation `softmax`"),
+    ] {
+        let message = without(file);
+        assert!(message.contains(expected), "{file}: {message}");
+    }
+    let message = SpecSet::parse(Vec::new()).unwrap_err().to_string();
+    assert!(message.contains("is not among the files"), "{message}");
 }
 
 #[test]
 fn syntax_errors_name_file_and_line() {
-    rejected("02-qkv.toml", "kind = \"float\"", "kind = \"floaty\"", "line 13");
-    rejected("02-qkv.toml", "replay = true", "replay = true\nreplays = true", "unknown field `replays`");
+    rejected("02-qkv.toml", "kind = \"float\"", "kind = \"floaty\"", "line 12");
+    rejected(
+        "02-qkv.toml",
+        "steps = \"every\"",
+        "steps = \"every\"\nreplay = true",
+        "unknown field `replay`",
+    );
     rejected("02-qkv.toml", "check = \"distinct\"", "check = \"distincd\"", "unknown variant `distincd`");
     rejected("02-qkv.toml", "atol = 1e-4", "atol = -1e-4", "finite and at least 0");
     rejected("02-qkv.toml", "atol = 1e-4", "atol = nan", "finite and at least 0");
@@ -188,20 +216,21 @@ fn syntax_errors_name_file_and_line() {
     rejected("02-qkv.toml", ", rtol = 1e-5", "", "missing field `rtol`");
     rejected("02-qkv.toml", "title =", "titel =", "unknown field `titel`");
     rejected("02-qkv.toml", "name = \"qkv\"", "name = \"qkv\"\nname = \"qkv\"", "duplicate key");
+    rejected("02-qkv.toml", "linear = {", "matmul = {", "unknown variant `matmul`");
+    rejected("02-qkv.toml", "layout = \"in-out\", ", "", "missing field `layout`");
+    rejected("02-qkv.toml", "part = [0, 3]", "part = [3, 3]", "part 3 of 3");
+    rejected("judging.toml", "kappa = 4.0", "kapa = 4.0", "unknown field `kapa`");
+    rejected("operations/linear.toml", "slices =", "slice =", "unknown field `slice`");
+    rejected("family.toml", "[sizes]", "[size]", "unknown field `size`");
 }
 
 #[test]
 fn names_ids_and_order_are_held() {
     rejected("02-qkv.toml", "name = \"qkv\"", "name = \"kqv\"", "02-kqv.toml");
+    rejected("operations/add.toml", "operation = \"add\"", "operation = \"sum\"", "operations/sum.toml");
     rejected("06-ffn.toml", "\"h.{l}.mlp.fc\"", "\"h.{l}.attn.q\"", "already an activation of 02");
     rejected("02-qkv.toml", "id = \"02.2\"", "id = \"02.3\"", "stands where `02.2` must be");
     rejected("02-qkv.toml", "\"h.{l}.attn.q\"\nshape", "\"h {l}\"\nshape", "a name is letters");
-    rejected(
-        "02-qkv.toml",
-        "prerequisites = [\"01\"]",
-        "prerequisites = [\"00\"]",
-        "the inputs come from [\"01\"]",
-    );
 }
 
 #[test]
@@ -210,59 +239,70 @@ fn shapes_and_values_must_make_sense() {
     rejected("03-kv-cache.toml", "[\"2\",", "[\"0\",", "unknown symbol `0`");
     rejected("12-end-to-end.toml", "\"N\", \"V\"", "\"S\", \"V\"", "only a step has");
     rejected("02-qkv.toml", "range = [-1000.0, 1000.0]", "range = [1.0, 1.0]", "is no range");
-    rejected(
-        "02-qkv.toml",
-        "replay = true",
-        "replay = true\nnon_finite = \"negative-infinity-after-query\"",
-        "[…, S, K]",
-    );
-    rejected(
-        "02-qkv.toml",
-        "kind = \"classic\", atol = 1e-4, rtol = 1e-5",
-        "kind = \"tie\"",
-        "a tie rule for tokens",
-    );
-    let reason = "reason = \"a selection moves bits and computes nothing\"";
-    rejected("09-selected-logits.toml", reason, "reason = \" \"", "`reason` is empty");
+    let masks = "steps = \"every\"\nnon_finite = \"negative-infinity-after-query\"";
+    rejected("02-qkv.toml", "steps = \"every\"", masks, "[…, S, K]");
+    let reason = "reason = \"the output head is wte itself; whether it is the same storage is yes or no\"";
+    rejected("00-foundation.toml", reason, "reason = \" \"", "`reason` is empty");
+    let ceiling = "steps = \"every\"\nceiling = { atol = 1e-4, rtol = 1e-5, reason = \"so\" }";
+    rejected("10-argmax.toml", "steps = \"every\"", ceiling, "a ceiling is for floats");
 }
 
 #[test]
 fn inputs_must_exist_and_be_reachable() {
-    rejected("02-qkv.toml", "\"h.{l}.ln_1\"", "\"h.{l}.ln_0\"", "there is no such activation");
-    rejected(
-        "08-logits.toml",
-        "inputs = [\"h.{L-1}.out\"]",
-        "inputs = [\"h.{l}.out\"]",
-        "the last layer is `{L-1}`",
-    );
+    rejected("02-qkv.toml", "x = \"h.{l}.ln_1\"", "x = \"h.{l}.ln_0\"", "there is no such activation");
+    let last = "op = { layer_norm = { x = \"h.{L-1}.out\", epsilon = \"epsilon\" } }";
+    rejected("01-layer-norm.toml", last, &last.replace("{L-1}", "{l}"), "the last layer is `{L-1}`");
     rejected("01-layer-norm.toml", "\"embd | h.{l-1}.out\"", "\"h.{l-1}.out\"", "a stand-in for layer 0");
-    rejected(
-        "06-ffn.toml",
-        "inputs = [\"h.{l}.mlp.act\"]",
-        "inputs = [\"whole/h.{l}.mlp.out\"]",
-        "nobody's input",
-    );
-    rejected("06-ffn.toml", "inputs = [\"h.{l}.ln_2\"]", "inputs = [\"h.{l}.mlp.act\"]", "lead back to");
-    rejected(
-        "00-foundation.toml",
-        "inputs = [\"token_ids\"]",
-        "inputs = [\"head.tied\"]",
-        "no input of a step",
-    );
-    rejected("10-argmax.toml", "inputs = [\"logits.last\"]\n", "", "what is replayed needs inputs");
+    rejected("06-ffn.toml", "x = \"h.{l}.ln_2\"", "x = \"h.{l}.mlp.act\"", "lead back to");
+    rejected("00-foundation.toml", "ids = \"token_ids\"", "ids = \"head.tied\"", "no input of a step");
 }
 
 #[test]
-fn replays_and_composites_must_be_possible() {
-    rejected("06-ffn.toml", "composite = true", "", "composites, and nothing else");
-    rejected("06-ffn.toml", "replay = true\ncomposite = true", "composite = true", "needs `replay = true`");
-    rejected("12-end-to-end.toml", "range =", "replay = true\nrange =", "occurs in every step");
+fn everything_is_judged_in_one_way_and_can_be() {
+    let op = "op = { argmax = { x = \"logits.last\" } }";
+    rejected("10-argmax.toml", op, "", "neither an operation nor a rule");
+    let rule = format!("{op}\nrule = {{ kind = \"exact\", reason = \"so\" }}");
+    rejected("10-argmax.toml", op, &rule, "an operation and a rule");
+    let inputs = format!("{op}\ninputs = [\"logits.last\"]");
+    rejected("10-argmax.toml", op, &inputs, "the operation names the inputs");
+    let budget = format!("{op}\nbudget = {{ slices = [\"tensor\"], reason = \"so\" }}");
+    rejected("10-argmax.toml", op, &budget, "moves data and has a rounding budget");
+    rejected("10-argmax.toml", "steps = \"every\"", "steps = \"case\"", "occurs in every step");
+    rejected("02-qkv.toml", "\"columns\"]", "\"F\"]", "the slice `F` is no axis");
+    let float = "kind = \"float\"\nsteps = \"every\"\nop = { rows";
+    rejected("00-foundation.toml", float, &float.replace("float", "token"), "`rows` gives floats");
     rejected(
-        "06-ffn.toml",
-        "[\"h.{l}.mlp.act\"]\n\n[[requirement]]\nid = \"06.7\"",
-        "[\"whole/h.{l}.mlp.out\"]\n\n[[requirement]]\nid = \"06.7\"",
-        "is a composite",
+        "12-end-to-end.toml",
+        "rule = { kind = \"derived\", from = \"greedy\",",
+        "rule = { kind = \"chained\",",
+        "a chained bound is for floats",
     );
+}
+
+#[test]
+fn numbers_that_decide_are_numbers_with_a_reason() {
+    for (from, to, expected) in [
+        ("probability = 1e-9", "probability = 0.0", "false_alarm.probability is 0"),
+        ("probability = 1e-9", "probability = 1.0", "1 − false_alarm.probability is 0"),
+        ("kappa = 4.0", "kappa = 1.0", "chained.kappa is 1"),
+        ("kappa = 4.0", "kappa = inf", "chained.kappa is inf"),
+        ("kappa = 4.0", "kappa = nan", "chained.kappa is NaN"),
+        ("replicas = 8", "replicas = 7", "chained.replicas is 7; it lies between 8"),
+        ("replicas = 8", "replicas = 9", "chained.replicas is 9"),
+        ("roundings = 65536.0", "roundings = -1.0", "quorum.roundings is -1"),
+        ("allowance = 2.0", "allowance = 0.0", "systematic.allowance is 0"),
+        ("used = 0.5", "used = 0.0", "reservation.used is 0"),
+        ("reason = \"voices", "reason = \"\" # \"voices", "a number has no reason"),
+    ] {
+        rejected("judging.toml", from, to, expected);
+    }
+    for (from, to, expected) in [
+        ("reason = \"sums of as many", "reason = \" \" # \"sums", "a rule has no reason"),
+        ("\"weights\", \"output\"", "\"weights\"", "is rounded at its output"),
+        ("\"weights\", \"output\"", "\"output\", \"output\"", "twice in one place"),
+    ] {
+        rejected("operations/linear.toml", from, to, expected);
+    }
 }
 
 #[test]
@@ -300,8 +340,8 @@ fn requirements_must_leave_nothing_out() {
     rejected(
         "02-qkv.toml",
         &distinct,
-        "check = \"residual-sum\"\nof = [\"h.{l}.attn.q\"]",
-        "is no sum of inputs",
+        "check = \"cache-append-only\"\nof = [\"h.{l}.attn.q\"]",
+        "is not indexed by position",
     );
     rejected(
         "00-foundation.toml",
@@ -313,7 +353,7 @@ fn requirements_must_leave_nothing_out() {
 
 #[test]
 fn a_requirement_needs_a_check() {
-    rejected("06-ffn.toml", "check = \"gelu-tanh-form\"\n", "", "missing field `check`");
+    rejected("06-ffn.toml", "check = \"finite\"\n", "", "missing field `check`");
 }
 
 #[test]

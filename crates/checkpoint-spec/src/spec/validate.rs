@@ -7,8 +7,10 @@ mod requirement;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use graph::Architecture;
+
 use super::{Golden, Spec, SpecError, SpecSet};
-use crate::plan::{InputTemplate, execution_order};
+use crate::plan::execution_order;
 
 /// Checkpoints of every family: `00` to `12`.
 const CHECKPOINTS: usize = 13;
@@ -16,19 +18,29 @@ const CHECKPOINTS: usize = 13;
 /// Layers with which the order of execution is tried: a first, one in between, a last.
 const TRIAL_LAYERS: usize = 3;
 
+/// Sizes with which shapes are tried.
+const TRIAL_SIZES: [(&str, usize); 6] = [("C", 11), ("D", 42), ("Dh", 6), ("F", 17), ("H", 7), ("V", 13)];
+
 impl SpecSet {
     /// # Errors
     /// With the file and the first contradiction in it.
     pub(super) fn validate(&self) -> Result<(), SpecError> {
         self.check_ids()?;
         self.check_names()?;
-        self.check_false_alarm()?;
+        self.check_roles()?;
+        self.judging
+            .validate()
+            .map_err(|problem| SpecError::Inconsistent { file: "judging.toml".to_owned(), problem })?;
+        for law in self.operations.values() {
+            law.validate().map_err(|problem| SpecError::Inconsistent { file: law.file_name(), problem })?;
+        }
         for spec in &self.specs {
             self.validate_spec(spec).map_err(|problem| inconsistent(spec, problem))?;
         }
         law::validate_all(self)
-            .map_err(|problem| SpecError::Inconsistent { file: self.family.clone(), problem })?;
-        execution_order(self, TRIAL_LAYERS, |_| true).map(|_| ())
+            .map_err(|problem| SpecError::Inconsistent { file: self.family.name.clone(), problem })?;
+        execution_order(self, TRIAL_LAYERS, |_| true)?;
+        self.check_graph()
     }
 
     fn check_ids(&self) -> Result<(), SpecError> {
@@ -42,7 +54,7 @@ impl SpecSet {
         match self.specs.last() {
             Some(_) if self.specs.len() == CHECKPOINTS => Ok(()),
             _ => Err(SpecError::Inconsistent {
-                file: self.family.clone(),
+                file: self.family.name.clone(),
                 problem: format!("{} checkpoints found, {CHECKPOINTS} expected", self.specs.len()),
             }),
         }
@@ -72,21 +84,16 @@ impl SpecSet {
         Ok(())
     }
 
-    /// One probability for a whole run, stated once, by the first spec.
-    fn check_false_alarm(&self) -> Result<(), SpecError> {
-        for (index, spec) in self.specs.iter().enumerate() {
-            let problem = match &spec.false_alarm {
-                None if index > 0 => continue,
-                Some(alarm) if index == 0 && !(alarm.probability > 0.0 && alarm.probability < 1.0) => {
-                    format!("a false-alarm probability of {}; it lies between 0 and 1", alarm.probability)
-                }
-                Some(alarm) if index == 0 && !alarm.reason.trim().is_empty() => continue,
-                _ => "the first spec, and no other, states the false-alarm probability and its reason"
-                    .to_owned(),
-            };
-            return Err(inconsistent(spec, problem));
+    /// Whoever plays a part is there.
+    fn check_roles(&self) -> Result<(), SpecError> {
+        let is_there = |name: &str| self.activations().any(|(_, _, activation)| activation.name == name);
+        match self.family.roles.all().find(|name| !is_there(name)) {
+            None => Ok(()),
+            Some(name) => Err(SpecError::Inconsistent {
+                file: "family.toml".to_owned(),
+                problem: format!("a role is that of `{name}`, and there is no activation `{name}`"),
+            }),
         }
-        Ok(())
     }
 
     fn validate_spec(&self, spec: &Spec) -> Result<(), String> {
@@ -97,32 +104,21 @@ impl SpecSet {
             activation::validate(self, activation)
                 .map_err(|problem| format!("activation `{}`: {problem}", activation.name))?;
         }
-        self.check_prerequisites(spec)?;
         requirement::validate_all(spec)?;
         fault::validate_all(spec)?;
         spec.goldens.iter().try_for_each(|golden| validate_golden(spec, golden))
     }
 
-    /// Prerequisites are written for people, so they must be what the inputs say.
-    fn check_prerequisites(&self, spec: &Spec) -> Result<(), String> {
-        let inputs = spec.activations.iter().flat_map(|activation| &activation.inputs);
-        let names: BTreeSet<&str> =
-            inputs.flat_map(|input| InputTemplate::parse(input).alternatives()).collect();
-        let needed: Vec<&str> = self
-            .specs
-            .iter()
-            .filter(|other| other.id != spec.id && names.iter().any(|name| provides(other, name)))
-            .map(|other| other.id.as_str())
-            .collect();
-        if spec.prerequisites == needed {
-            return Ok(());
-        }
-        Err(format!("the prerequisites are {:?}, but the inputs come from {needed:?}", spec.prerequisites))
+    /// The shapes that are declared are those that the operations give, on a model of sizes that are easily told apart.
+    fn check_graph(&self) -> Result<(), SpecError> {
+        let sizes = TRIAL_SIZES.map(|(symbol, size)| (symbol.to_owned(), size)).into();
+        let constants = self.family.constants.keys().map(|name| (name.clone(), 1e-5)).collect();
+        let trial = Architecture { family: self.family.name.clone(), layers: TRIAL_LAYERS, sizes, constants };
+        self.graph().check(&trial).map_err(|error| SpecError::Inconsistent {
+            file: self.family.name.clone(),
+            problem: error.to_string(),
+        })
     }
-}
-
-fn provides(spec: &Spec, input: &str) -> bool {
-    spec.activation(&activation::template(input)).is_some()
 }
 
 fn inconsistent(spec: &Spec, problem: String) -> SpecError {

@@ -1,4 +1,4 @@
-//! A whole run in memory: one subject and two references, each chained and isolated, and what the law makes of them.
+//! A whole run in memory: one subject and two references, and what the law makes of them.
 
 pub(crate) mod laws;
 pub(crate) mod model;
@@ -9,15 +9,12 @@ use std::path::PathBuf;
 
 use capture::{Capture, Case, FileError, Identity, Precision, Tensor, TensorName, TensorSource};
 use checkpoint_spec::{
-    Architecture, Captures, CaseAssay, CaseEvidence, CheckpointResult, Comparison, Extent, FaultFacts,
-    FaultObservation, FaultSpec, Keep, Killer, Mode, ReferenceCaptures, Repeated, Results, RunFacts, Setting,
-    SpecSet, Traits, Verdict, assay, confidence, judge,
+    CaseAssay, CaseEvidence, CheckpointResult, Comparison, Extent, FaultFacts, FaultObservation, FaultSpec,
+    Keep, Killer, ReferenceCaptures, Repeated, Results, RunFacts, Setting, SpecSet, Traits, Verdict, assay,
+    confidence, judge,
 };
-use model::Implementation;
-
-/// Rounding units, as a share of the largest value, that the oracle allows every element: far above any rounding of
-/// so small a model, far below any fault put into it.
-const UNITS: f64 = 256.0;
+use model::How;
+use oracle::{Model, Weights};
 
 /// A capture, and tensors of it that cannot be read.
 #[derive(Clone, Default)]
@@ -26,32 +23,35 @@ pub(crate) struct Source {
     pub(crate) broken: BTreeSet<TensorName>,
 }
 
-/// What one implementation hands in for one case.
-#[derive(Clone, Default)]
-pub(crate) struct Pair {
-    pub(crate) run: Option<Source>,
-    pub(crate) replay: Option<Source>,
-}
-
 /// What one reference hands in for one case.
 #[derive(Clone)]
 pub(crate) struct Reference {
     pub(crate) name: String,
-    pub(crate) f32: Pair,
-    pub(crate) f64: Pair,
+    /// At f32, or at the subject's half precision.
+    pub(crate) peer: Option<Source>,
+    pub(crate) f64: Option<Source>,
 }
 
 /// Everything handed in for one case.
 #[derive(Clone)]
 pub(crate) struct Evidence {
     pub(crate) case: Case,
-    pub(crate) subject: Pair,
+    pub(crate) subject: Option<Source>,
     pub(crate) references: Vec<Reference>,
 }
 
-/// Who computes, and how.
-#[derive(Clone, Copy)]
+/// Who computes what, and how.
+#[derive(Clone)]
+pub(crate) struct Implementation {
+    pub(crate) model: Model,
+    pub(crate) how: How,
+}
+
+/// Everyone who computes.
+#[derive(Clone)]
 pub(crate) struct Cast {
+    /// The model by which the oracle judges.
+    pub(crate) model: Model,
     pub(crate) subject: Implementation,
     /// `first` and `second`, each at f32 and at f64.
     pub(crate) references: [[Implementation; 2]; 2],
@@ -61,6 +61,8 @@ pub(crate) struct Cast {
 #[derive(Clone)]
 pub(crate) struct Scene {
     pub(crate) specs: SpecSet,
+    /// The model by which the oracle judges, if its weights are at hand.
+    pub(crate) model: Option<Model>,
     pub(crate) facts: RunFacts,
     pub(crate) evidence: Vec<Evidence>,
 }
@@ -68,45 +70,48 @@ pub(crate) struct Scene {
 impl Cast {
     /// Correct, with three orders of summation between them.
     pub(crate) fn correct() -> Self {
-        let [f32, f64] = [Precision::F32, Precision::F64].map(Implementation::correct);
-        let backward = |forward| Implementation { backward: true, ..forward };
-        Self { subject: f32, references: [[backward(f32), f64], [f32, backward(f64)]] }
+        Self::of(model::tiny(SpecSet::bundled("gpt2").unwrap().graph()))
     }
 
-    fn play(self, case: &Case) -> Evidence {
-        let given = self.references[0][0].run(case);
-        let pair = |how: Implementation| {
-            let mut replay = how.replay(case, &given);
-            if how.precision == Precision::F64 {
-                add_magnitudes(&mut replay);
-            }
-            let source = |capture| Some(Source { capture, broken: BTreeSet::new() });
-            Pair { run: source(how.run(case)), replay: source(replay) }
-        };
-        let reference = |(name, [f32, f64]): (&str, [Implementation; 2])| Reference {
+    /// The same, of another model.
+    pub(crate) fn of(model: Model) -> Self {
+        let by = |how| Implementation { model: model.clone(), how };
+        let references =
+            [[by(How::shuffled(1)), by(How::Exact)], [by(How::shuffled(5)), by(How::NearlyExact)]];
+        Self { subject: by(How::shuffled(0)), references, model: model.clone() }
+    }
+
+    fn play(&self, case: &Case) -> Evidence {
+        let reference = |(name, [peer, f64]): (&str, &[Implementation; 2])| Reference {
             name: name.to_owned(),
-            f32: pair(f32),
-            f64: pair(f64),
+            peer: Some(self.run(peer, case)),
+            f64: Some(self.run(f64, case)),
         };
-        let references = ["first", "second"].into_iter().zip(self.references).map(reference).collect();
-        Evidence { case: case.clone(), subject: pair(self.subject), references }
+        let references = ["first", "second"].into_iter().zip(&self.references).map(reference).collect();
+        Evidence { case: case.clone(), subject: Some(self.run(&self.subject, case)), references }
+    }
+
+    /// Everyone states the weights that were handed to them, whatever they compute with.
+    fn run(&self, implementation: &Implementation, case: &Case) -> Source {
+        let mut capture = implementation.how.run(&implementation.model, case);
+        capture.tensors.extend(model::given(&self.model, case));
+        Source { capture, broken: BTreeSet::new() }
     }
 }
 
-/// Puts beside every replayed float that is rounded how far a correct result may be off.
-fn add_magnitudes(replay: &mut Capture) {
-    let moved = |name: &str| name.ends_with(".last") || name.contains(".cached_") || name.ends_with(".mask");
-    let mut magnitudes = BTreeMap::new();
-    for (name, tensor) in &replay.tensors {
-        if tensor.dtype().is_float() && !moved(&name.activation) {
-            let largest = tensor.view().to_f64_lossy().into_iter().map(f64::abs).fold(1e-3, f64::max);
-            let bound = vec![UNITS * largest; tensor.shape().elements()];
-            let bound = Tensor::from_f64(tensor.shape().dimensions(), &bound).unwrap();
-            let activation = format!("magnitude/{}", name.activation);
-            magnitudes.insert(TensorName { step: name.step, activation }, bound);
-        }
+impl Implementation {
+    /// The model with the values of one weight changed.
+    pub(crate) fn change(&mut self, weight: &str, change: impl FnOnce(&mut Vec<f32>)) {
+        let names = self.model.graph.family.weights(&self.model.architecture).unwrap().into_keys();
+        let copied = |name: String| {
+            let found = self.model.weights.get(&name).unwrap();
+            let (shape, values) = (found.shape.to_vec(), found.values.to_vec());
+            (name, (shape, values))
+        };
+        let mut all: BTreeMap<_, _> = names.map(copied).collect();
+        change(&mut all.get_mut(weight).unwrap().1);
+        self.model.weights = Weights::new(all);
     }
-    replay.tensors.append(&mut magnitudes);
 }
 
 /// The short panel, with every fault treated as declared.
@@ -132,7 +137,7 @@ pub(crate) fn declared_panel(specs: &SpecSet) -> FaultFacts {
 impl Scene {
     /// Everyone correct: two rows, a prefill of five tokens, two of one, three generated.
     pub(crate) fn correct() -> Self {
-        Self::of(Cast::correct(), &[model::case(2, &[5, 1, 1], 3)])
+        Self::of(Cast::correct(), &[usual_case()])
     }
 
     pub(crate) fn of(cast: Cast, cases: &[Case]) -> Self {
@@ -144,7 +149,7 @@ impl Scene {
         };
         let facts = RunFacts {
             model: "tiny".to_owned(),
-            architecture: model::architecture(),
+            architecture: cast.model.architecture.clone(),
             subject: identity("subject"),
             traits: Traits { preallocated_cache: true, tokenizer: true },
             references: ["first", "second"].map(identity).to_vec(),
@@ -162,7 +167,7 @@ impl Scene {
             keep: Keep::Full,
         };
         let evidence = cases.iter().map(|case| cast.play(case)).collect();
-        Self { specs: SpecSet::bundled("gpt2").unwrap(), facts, evidence }
+        Self { specs: SpecSet::bundled("gpt2").unwrap(), model: Some(cast.model), facts, evidence }
     }
 
     pub(crate) fn results(&self) -> Results {
@@ -187,6 +192,7 @@ impl Scene {
         let setting = Setting {
             specs: &self.specs,
             architecture: &self.facts.architecture,
+            model: self.model.as_ref(),
             traits: self.facts.traits,
             confidence: confidence(&self.specs, &self.facts.architecture, &cases).unwrap(),
             subject: &subject,
@@ -194,25 +200,25 @@ impl Scene {
         self.evidence.iter().map(|evidence| evidence.shown_to(|shown| look(&setting, shown))).collect()
     }
 
-    /// The subject's chained run of the first case.
+    /// What the subject left of the first case.
     pub(crate) fn run(&mut self) -> &mut Source {
-        self.evidence[0].subject.run.as_mut().unwrap()
+        self.evidence[0].subject.as_mut().unwrap()
     }
 
-    /// The subject's replay of the first case.
-    pub(crate) fn replay(&mut self) -> &mut Source {
-        self.evidence[0].subject.replay.as_mut().unwrap()
-    }
-
-    /// A reference's chained run of the first case at f32.
+    /// What a reference left of the first case at f32.
     pub(crate) fn peer(&mut self, index: usize) -> &mut Source {
-        self.evidence[0].references[index].f32.run.as_mut().unwrap()
+        self.evidence[0].references[index].peer.as_mut().unwrap()
     }
 
-    /// A reference's chained run of the first case at f64.
-    pub(crate) fn oracle(&mut self, index: usize) -> &mut Source {
-        self.evidence[0].references[index].f64.run.as_mut().unwrap()
+    /// What a reference left of the first case at f64.
+    pub(crate) fn voice(&mut self, index: usize) -> &mut Source {
+        self.evidence[0].references[index].f64.as_mut().unwrap()
     }
+}
+
+/// Two rows, a prefill of five tokens, two of one, three generated.
+pub(crate) fn usual_case() -> Case {
+    model::case(2, &[5, 1, 1], 3)
 }
 
 impl Evidence {
@@ -220,26 +226,21 @@ impl Evidence {
         let references: Vec<ReferenceCaptures<'_>> = self
             .references
             .iter()
-            .map(|r| ReferenceCaptures { name: r.name.clone(), peer: r.f32.view(), f64: r.f64.view() })
+            .map(|r| ReferenceCaptures { name: r.name.clone(), peer: view(&r.peer), f64: view(&r.f64) })
             .collect();
         let nothing = BTreeSet::new();
         let evidence = CaseEvidence {
             case: &self.case,
-            subject: self.subject.view(),
-            not_contiguous: self.subject.run.as_ref().map_or(&nothing, |run| &run.capture.not_contiguous),
+            subject: view(&self.subject),
+            not_contiguous: self.subject.as_ref().map_or(&nothing, |run| &run.capture.not_contiguous),
             references: &references,
         };
         look(&evidence)
     }
 }
 
-impl Pair {
-    fn view(&self) -> Captures<'_> {
-        Captures {
-            run: self.run.as_ref().map(|source| source as &dyn TensorSource),
-            replay: self.replay.as_ref().map(|source| source as &dyn TensorSource),
-        }
-    }
+fn view(source: &Option<Source>) -> checkpoint_spec::Source<'_> {
+    source.as_ref().map(|source| source as &dyn TensorSource)
 }
 
 impl TensorSource for Source {
@@ -284,10 +285,10 @@ pub(crate) fn checkpoint<'a>(results: &'a Results, id: &str) -> &'a CheckpointRe
 }
 
 /// The comparisons of one tensor.
-pub(crate) fn comparisons<'a>(results: &'a Results, tensor: &str, mode: Mode) -> Vec<&'a Comparison> {
+pub(crate) fn comparisons<'a>(results: &'a Results, tensor: &str) -> Vec<&'a Comparison> {
     let name = parsed(tensor);
     let all = results.checkpoints.iter().flat_map(|checkpoint| &checkpoint.comparisons);
-    let found: Vec<_> = all.filter(|c| c.mode == mode && c.tensor_name() == name).collect();
+    let found: Vec<_> = all.filter(|c| c.tensor_name() == name).collect();
     assert!(!found.is_empty(), "{tensor} is not compared");
     found
 }

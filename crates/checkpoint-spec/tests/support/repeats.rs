@@ -5,7 +5,7 @@ use checkpoint_spec::{
     compare_repeats, repeated_activations,
 };
 
-use super::Scene;
+use super::{Scene, view};
 
 /// What every run of the scene's cases must leave.
 pub(crate) fn activations(scene: &Scene) -> Vec<RepeatedActivation> {
@@ -18,7 +18,7 @@ pub(crate) fn activations(scene: &Scene) -> Vec<RepeatedActivation> {
 /// index.
 pub(crate) fn of_subject(scene: &Scene, change: impl Fn(usize, &mut Vec<ActivationDigest>)) -> Repeated {
     let activations = activations(scene);
-    let run = |case: &str| scene.evidence.iter().find(|e| e.case.id == case)?.subject.view().run;
+    let run = |case: &str| view(&scene.evidence.iter().find(|e| e.case.id == case)?.subject);
     let digests: Vec<_> = activations.iter().map(|a| activation_digest(&a.name, run(&a.case))).collect();
     let processes = [(0, 2)].into_iter().chain(
         REPEATS.iter().enumerate().flat_map(|(index, &(threads, times))| vec![(index + 1, threads); times]),

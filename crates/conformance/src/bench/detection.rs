@@ -1,21 +1,19 @@
-//! `bench detection`: how small a bug each rule still sees, and how often the rounding budget accuses correct code.
+//! `bench detection`: how often the gate accuses correct code, and how small a bug each rule still sees.
 //!
-//! The rounding budget is asked through the functions and specs that judge a run; the peers' rules are what their
-//! documentation says. Bugs are put in from outside: into weights and constants of the Rust GPT-2, or into what its
-//! replay gave. Everything is held against the same f64 oracle.
+//! False alarms are counted by the exit code of whole gates. Bugs are put into a correct run of the Rust GPT-2 from outside,
+//! into weights, constants or one component; what follows is computed from them, and everything is judged from its own
+//! inputs, by the functions and specs that judge a run. The peers' rules are what their documentation says; they are held
+//! against the same f64 oracle.
 
 mod alarms;
-mod arithmetic;
+mod configurations;
 mod corpus;
 mod faults;
 mod ground;
 mod markdown;
 mod named;
-mod plain;
 mod rules;
 mod smallest;
-
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use capture::Case;
@@ -28,14 +26,15 @@ use crate::fault::PeerTable;
 use crate::implementation::Means;
 use crate::model::ModelSource;
 use crate::progress::Progress;
+use ground::Ground;
 
-pub use alarms::Alarms;
+pub use alarms::Gate;
 pub use markdown::markdown;
 pub use rules::Rule;
 pub(crate) use rules::all_close;
 
 /// Version of the JSON form.
-const SCHEMA: &str = "trialplate/detection/1";
+const SCHEMA: &str = "trialplate/detection/2";
 /// The case in which bugs are looked for.
 const CASE: &str = "paragraph";
 
@@ -44,8 +43,21 @@ const CASE: &str = "paragraph";
 pub struct Request {
     /// Models in which bugs are looked for.
     pub models: Vec<ModelSource>,
-    /// Cases that correct implementations are judged on.
-    pub cases: usize,
+    /// What the names of gates must have in them.
+    pub only: String,
+    /// What is measured.
+    pub parts: Vec<Part>,
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Gates over correct implementations.
+    Gates,
+    /// Bugs, judged from own inputs.
+    Bugs,
+    /// The declared faults before the rules of other harnesses.
+    Faults,
 }
 
 /// All that was measured.
@@ -55,12 +67,12 @@ pub struct Report {
     pub schema: &'static str,
     /// The rules, in the order in which every row has them.
     pub rules: [Rule; Rule::ALL.len()],
+    /// What gates said of correct implementations.
+    pub gates: Vec<Gate>,
     /// How small a bug is seen, by model.
     pub models: Vec<Detection>,
-    /// How often correct code is accused.
-    pub alarms: Alarms,
     /// Who sees which declared fault, on the bundled model.
-    pub faults: PeerTable,
+    pub faults: Option<PeerTable>,
 }
 
 /// What is seen on one model.
@@ -82,68 +94,74 @@ pub struct Detection {
     pub named: Vec<named::Row>,
 }
 
-/// Measures everything.
+/// Measures everything that is asked for.
 pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Report> {
     let specs = SpecSet::bundled("gpt2")?;
     let works = means.place.cache.join("work");
     std::fs::create_dir_all(&works)?;
     let work = tempfile::Builder::new().prefix("bench-").tempdir_in(works)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build()?;
-    pool.install(|| {
-        let alarms = alarms::count(&specs, request.cases, means, progress, work.path())?;
-        let models = request
-            .models
-            .iter()
-            .map(|source| detect(&specs, source, work.path(), means, progress))
-            .collect::<Result<_>>()?;
-        let faults = corpus::table(&specs, means, progress, work.path())?;
-        Ok(Report { schema: SCHEMA, rules: Rule::ALL, models, alarms, faults })
-    })
+    let wants = |part| request.parts.contains(&part);
+    let models = if wants(Part::Bugs) { detections(&specs, request, means, progress)? } else { Vec::new() };
+    let gates = if wants(Part::Gates) {
+        alarms::gates(&request.only, means, progress, work.path())?
+    } else {
+        Vec::new()
+    };
+    let faults = || corpus::table(&specs, means, progress, work.path());
+    let faults = wants(Part::Faults).then(faults).transpose()?;
+    Ok(Report { schema: SCHEMA, rules: Rule::ALL, gates, models, faults })
 }
 
 impl Report {
     /// Whether a correct implementation was accused anywhere.
     pub fn accuses_correct_code(&self) -> bool {
-        let refused = self.models.iter().flat_map(|model| &model.correct);
-        self.alarms.count() > 0 || refused.into_iter().any(|correct| !correct.refused.is_empty())
+        let accused = |model: &Detection| {
+            model.correct.iter().any(|correct| !correct.refused.is_empty())
+                || model.named.iter().any(|row| !row.accused.is_empty())
+        };
+        self.gates.iter().any(|gate| gate.exit_code != 0) || self.models.iter().any(accused)
     }
 }
 
-fn detect(
+fn detections(
     specs: &SpecSet,
-    source: &ModelSource,
-    work: &Path,
+    request: &Request,
     means: &Means,
     progress: &Progress,
-) -> Result<Detection> {
-    let model = source.open(means, progress)?;
-    let weights = Gpt2::load(&model.directory)?;
-    let (planned, _) = cases::plan(&model, &[CASE.to_owned()], 0)?;
+) -> Result<Vec<Detection>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build()?;
+    pool.install(|| request.models.iter().map(|source| detect(specs, source, means, progress)).collect())
+}
+
+fn detect(specs: &SpecSet, source: &ModelSource, means: &Means, progress: &Progress) -> Result<Detection> {
+    let files = source.open(means, progress)?;
+    let (model, oracle) = (Gpt2::load(&files.directory)?, files.oracle(specs)?);
+    let (planned, _) = cases::plan(&files, &[CASE.to_owned()], 0)?;
     let planned = planned.into_iter().next().context("a case that was asked for is planned")?;
     let case = Case { generate: 0, ..planned.case };
-    let grounds = ground::prepare(specs, &model, &weights, &case, work, means, progress)?;
-    let [ordinary, saturated] = &grounds;
-    let layer = model.architecture.layers / 2;
+    let ordinary = Ground::new(specs, &files, &oracle, &model, case)?;
+    let saturated = ordinary.saturated()?;
+    let layer = model.config.layers / 2;
     let faults = faults::ordinary(layer);
-    let part = progress.part(model.name.clone(), faults.len() + 2);
+    let part = progress.part(files.name.clone(), faults.len() + 2);
     part.say("the smallest bugs");
-    let smallest = smallest::table(ordinary)?;
+    let smallest = smallest::table(&ordinary)?;
     part.step();
     let mut named = Vec::new();
     for fault in &faults {
         means.interrupt.check()?;
         part.say(fault.bug);
-        named.push(named::examine(ordinary, fault)?);
+        named.push(named::examine(&ordinary, fault)?);
         part.step();
     }
-    named.push(named::examine(saturated, &faults::saturated(layer))?);
+    named.push(named::examine(&saturated, &faults::saturated(layer))?);
     part.finish("judged");
     Ok(Detection {
-        model: model.name.clone(),
-        case: case.id.clone(),
-        tokens: case.tokens(),
+        model: files.name,
+        case: ordinary.case.id.clone(),
+        tokens: ordinary.case.tokens(),
         confidence: ordinary.confidence,
-        correct: [named::correct(ordinary)?, named::correct(saturated)?],
+        correct: [named::correct(&ordinary)?, named::correct(&saturated)?],
         smallest,
         named,
     })

@@ -25,7 +25,7 @@ impl Machine {
     /// This machine, now.
     pub fn now(threads: usize) -> Self {
         Self {
-            cpu: materials::cpu(),
+            cpu: materials::cpu().model.to_string(),
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             threads,
             date: proof_bundle::date(SystemTime::now()),

@@ -11,6 +11,7 @@ use checkpoint_spec::{Extent, Keep, Results, SpecSet};
 use clap::{Args, ValueEnum};
 
 use super::describe;
+use crate::cache::{LIMIT, prune};
 use crate::cases;
 use crate::exit::usage;
 use crate::implementation::{ImplementationName, Means, REFERENCES};
@@ -68,6 +69,9 @@ pub(super) struct Arguments {
     /// When to use colours
     #[arg(long, value_enum, default_value_t)]
     color: Color,
+    /// With `show`: print how every activation is computed
+    #[arg(long)]
+    graph: bool,
     /// List requirements and every activation, not only what is not a plain pass
     #[arg(long, short)]
     verbose: bool,
@@ -120,7 +124,7 @@ enum Format {
     /// A report for a terminal
     #[default]
     Text,
-    /// The report as JSON (schema trialplate/report/1)
+    /// The report as JSON (schema trialplate/report/2)
     Json,
     /// The report as Markdown
     Markdown,
@@ -189,7 +193,8 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.what.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["list"] => print(&describe::list(&specs)?),
-        ["show"] => Err(usage("`show` needs a checkpoint: cargo xtask checkpoint show 03")),
+        ["show"] if arguments.graph => print(&describe::graph(&specs)?),
+        ["show"] => Err(usage("`show` needs a checkpoint, or --graph: cargo xtask checkpoint show 03")),
         ["show", ids @ ..] => {
             for id in ids {
                 print(&describe::show(&specs, &select(&specs, id)?)?)?;
@@ -244,6 +249,8 @@ fn compare(arguments: &Arguments, selected: Vec<String>) -> Result<ExitCode> {
         let folder = arguments.bundles.clone().unwrap_or_else(|| means.place.bundles());
         Some(materials::write_bundle(&folder, &request, &means, &outcome, &progress)?)
     };
+    // The bundle is written from what is kept, so only now may anything of it go.
+    prune(&run::capture_cache(&means), LIMIT)?;
     print(&render(arguments, &outcome.results, bundle.as_deref()))?;
     Ok(ExitCode::from(report::exit_code(&outcome.results, arguments.strict)))
 }

@@ -11,7 +11,7 @@ use ndarray::{ArrayD, Axis, Slice};
 use super::look::{Look, to_array, to_tensor};
 
 /// What a component makes of an activation.
-pub(super) type Alter = fn(&Look<'_>) -> Result<Option<Tensor>>;
+pub(crate) type Alter<'a> = &'a dyn Fn(&Look<'_>) -> Result<Option<Tensor>>;
 
 /// What is computed in one go within a layer, in execution order.
 const UNITS: [&[&str]; 13] = [
@@ -41,7 +41,7 @@ const HEAD: [&[&str]; 4] = [
 
 /// Runs a case with altered components. `correct` is the run without a fault: what no component computes (weight
 /// digests, the ids that were fed) is taken from it, and so is the list of what a run holds.
-pub(super) fn run(model: &Gpt2, case: &Case, correct: &Capture, alter: Alter) -> Result<Capture> {
+pub(crate) fn run(model: &Gpt2, case: &Case, correct: &Capture, alter: Alter<'_>) -> Result<Capture> {
     let extended = with_generation(case)?;
     let mut computed = Capture::default();
     for step in 0..extended.schedule.len() {
@@ -68,28 +68,12 @@ pub(super) fn run(model: &Gpt2, case: &Case, correct: &Capture, alter: Alter) ->
     Ok(capture)
 }
 
-/// What altered components make of a replay from the given inputs.
-pub(super) fn replay(
-    model: &Gpt2,
-    case: &Case,
-    inputs: &dyn capture::TensorSource,
-    correct: &Capture,
-    alter: Alter,
-) -> Result<Capture> {
-    let mut capture = Capture::default();
-    for (name, tensor) in &correct.tensors {
-        let look = Look::new(model, case, name, inputs, tensor);
-        capture.tensors.insert(name.clone(), alter(&look)?.unwrap_or_else(|| tensor.clone()));
-    }
-    Ok(capture)
-}
-
 fn altered(
     model: &Gpt2,
     case: &Case,
     inputs: &Capture,
     fresh: Capture,
-    alter: Alter,
+    alter: Alter<'_>,
 ) -> Result<BTreeMap<TensorName, Tensor>> {
     let alter = |(name, tensor): (TensorName, Tensor)| {
         let altered = alter(&Look::new(model, case, &name, inputs, &tensor))?;
@@ -129,7 +113,7 @@ fn cache(
     computed: &Capture,
     name: &TensorName,
     correct: &Tensor,
-    alter: Alter,
+    alter: Alter<'_>,
 ) -> Result<Tensor> {
     let mut slots: ArrayD<f32> = ArrayD::zeros(correct.shape().dimensions());
     for (index, part) in ["cached_k", "cached_v"].into_iter().enumerate() {
@@ -195,8 +179,8 @@ mod tests {
         let ids = free.tensors[&TensorName::of_case("generated")].view().to_i64().unwrap();
         case.forced = Some(ids.chunks(3).map(<[i64]>::to_vec).collect());
         let correct = model.run(&case).unwrap();
-        assert_eq!(run(&model, &case, &correct, |_| Ok(None)).unwrap(), correct);
-        let halved = run(&model, &case, &correct, |look| {
+        assert_eq!(run(&model, &case, &correct, &|_| Ok(None)).unwrap(), correct);
+        let halved = run(&model, &case, &correct, &|look| {
             if look.is(1, "mlp.act") {
                 super::super::look::give(look, &(look.array()? * 0.5))
             } else {

@@ -3,31 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use capture::{FileError, Precision, Tensor, TensorName, TensorSource};
-use checkpoint_spec::{Captures, CaseEvidence, Incident, Mode, ReferenceCaptures};
-
-use super::carrier::Left;
+use capture::{Capture, FileError, Precision, Tensor, TensorName, TensorSource};
+use checkpoint_spec::{CaseEvidence, Incident, ReferenceCaptures, Source};
 
 /// What is laid before the gate for one fault.
 #[derive(Clone)]
 pub(crate) struct Evidence<'a> {
-    /// The subject's captures.
-    pub subject: Left,
+    /// The subject's capture.
+    pub subject: Capture,
     /// What stopped an implementation.
     pub incidents: Vec<Incident>,
     references: &'a [ReferenceCaptures<'a>],
     changes: BTreeMap<Place, Changes>,
-    absent: BTreeSet<(String, Precision)>,
+    absent: BTreeSet<Place>,
 }
 
-/// Whose capture: reference, precision, chained or isolated.
-type Place = (String, Precision, Mode);
+/// Whose capture: reference and precision.
+type Place = (String, Precision);
 /// Tensors in place of others.
 type Changes = BTreeMap<TensorName, Tensor>;
 
 impl<'a> Evidence<'a> {
     /// Unchanged references beside what a subject left.
-    pub(super) fn new(subject: Left, references: &'a [ReferenceCaptures<'a>]) -> Self {
+    pub(super) fn new(subject: Capture, references: &'a [ReferenceCaptures<'a>]) -> Self {
         let (changes, absent) = (BTreeMap::new(), BTreeSet::new());
         Self { subject, incidents: Vec::new(), references, changes, absent }
     }
@@ -42,16 +40,6 @@ impl<'a> Evidence<'a> {
         self.references().last().context("a run has references")
     }
 
-    /// The references as they were.
-    pub(super) fn bases(&self) -> &'a [ReferenceCaptures<'a>] {
-        self.references
-    }
-
-    /// Whether answers of a reference at that precision are other than they were.
-    pub(super) fn changes_references_at(&self, precision: Precision) -> bool {
-        self.changes.iter().any(|((_, at, _), changes)| *at == precision && !changes.is_empty())
-    }
-
     /// Takes one precision's answers of a reference away.
     pub(super) fn remove(&mut self, reference: &str, precision: Precision) {
         self.absent.insert((reference.to_owned(), precision));
@@ -62,21 +50,18 @@ impl<'a> Evidence<'a> {
         &mut self,
         reference: &str,
         precision: Precision,
-        change: impl Fn(Mode, &TensorName, Tensor) -> Result<Option<Tensor>>,
+        change: impl Fn(&TensorName, Tensor) -> Result<Option<Tensor>>,
     ) -> Result<()> {
         let found = self.references.iter().find(|r| r.name == reference).context("no such reference")?;
-        let captures = at(found, precision);
-        for (mode, source) in [(Mode::Run, captures.run), (Mode::Replay, captures.replay)] {
-            let Some(source) = source else { continue };
-            let mut changes = Changes::new();
-            for name in source.names() {
-                let Some(tensor) = source.tensor(&name)? else { continue };
-                if let Some(changed) = change(mode, &name, tensor)? {
-                    changes.insert(name, changed);
-                }
+        let Some(source) = at(found, precision) else { return Ok(()) };
+        let mut changes = Changes::new();
+        for name in source.names() {
+            let Some(tensor) = source.tensor(&name)? else { continue };
+            if let Some(changed) = change(&name, tensor)? {
+                changes.insert(name, changed);
             }
-            self.changes.insert((reference.to_owned(), precision, mode), changes);
         }
+        self.changes.insert((reference.to_owned(), precision), changes);
         Ok(())
     }
 
@@ -85,28 +70,31 @@ impl<'a> Evidence<'a> {
         !self.absent.is_empty() || self.changes.values().any(|changes| !changes.is_empty())
     }
 
+    /// Whether a reference's answers at that precision are other than they were.
+    pub(super) fn changes_references_at(&self, precision: Precision) -> bool {
+        let changed = |(place, changes): (&Place, &Changes)| place.1 == precision && !changes.is_empty();
+        self.absent.iter().any(|place| place.1 == precision) || self.changes.iter().any(changed)
+    }
+
+    /// The references without any change.
+    pub(super) fn bases(&self) -> &'a [ReferenceCaptures<'a>] {
+        self.references
+    }
+
     /// Lays the evidence before `look`.
     pub(super) fn show<T>(&self, case: &capture::Case, look: impl FnOnce(&CaseEvidence<'_>) -> T) -> T {
         let mut covered: BTreeMap<Place, Covered<'_>> = BTreeMap::new();
         for reference in self.references {
             for precision in [Precision::F32, Precision::F64] {
-                let captures = at(reference, precision);
-                for (mode, base) in [(Mode::Run, captures.run), (Mode::Replay, captures.replay)] {
-                    let place = (reference.name.clone(), precision, mode);
-                    let gone = self.absent.contains(&(reference.name.clone(), precision));
-                    if let Some(base) = base.filter(|_| !gone) {
-                        let changes = self.changes.get(&place);
-                        covered.insert(place, Covered { base, changes });
-                    }
+                let place = (reference.name.clone(), precision);
+                if let Some(base) = at(reference, precision).filter(|_| !self.absent.contains(&place)) {
+                    let changes = self.changes.get(&place);
+                    covered.insert(place, Covered { base, changes });
                 }
             }
         }
         let view = |name: &str, precision| {
-            let get = |mode| {
-                let place = (name.to_owned(), precision, mode);
-                covered.get(&place).map(|covered| covered as &dyn TensorSource)
-            };
-            Captures { run: get(Mode::Run), replay: get(Mode::Replay) }
+            covered.get(&(name.to_owned(), precision)).map(|covered| covered as &dyn TensorSource)
         };
         let references: Vec<ReferenceCaptures<'_>> = self
             .references
@@ -119,14 +107,14 @@ impl<'a> Evidence<'a> {
             .collect();
         look(&CaseEvidence {
             case,
-            subject: Captures { run: Some(&self.subject.run), replay: Some(&self.subject.replay) },
-            not_contiguous: &self.subject.run.not_contiguous,
+            subject: Some(&self.subject),
+            not_contiguous: &self.subject.not_contiguous,
             references: &references,
         })
     }
 }
 
-fn at<'a>(reference: &ReferenceCaptures<'a>, precision: Precision) -> Captures<'a> {
+fn at<'a>(reference: &ReferenceCaptures<'a>, precision: Precision) -> Source<'a> {
     if precision == Precision::F64 { reference.f64 } else { reference.peer }
 }
 

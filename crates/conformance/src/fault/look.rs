@@ -25,7 +25,7 @@ pub(crate) struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Of the activation with that name.
-    pub(super) fn new(
+    pub(crate) fn new(
         model: &'a Gpt2,
         case: &'a Case,
         name: &'a TensorName,
@@ -72,6 +72,11 @@ impl<'a> Look<'a> {
     /// Whether it is the named part of that layer.
     pub(crate) fn is(&self, layer: usize, part: &str) -> bool {
         self.layer == Some(layer) && self.part == part
+    }
+
+    /// Whether it is the activation with that full name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        split(name) == (self.layer, self.part)
     }
 
     fn at_step(&self, step: usize, name: &str) -> Result<ArrayD<f32>> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use capture::protocol::{Job, Task};
+use capture::protocol::Job;
 use capture::{Case, Precision};
 use checkpoint_spec::{
     CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, Incident, ReferenceAssay,
@@ -18,13 +18,13 @@ use checkpoint_spec::{
 use gpt2::Gpt2;
 use rayon::prelude::*;
 
-use super::carrier::{Carrier, Left};
+use super::carrier::Carrier;
 use super::catalogue::catalogue;
 use super::evidence::Evidence;
 use super::{Conduct, Fault, Injection};
 use crate::implementation::{Implementation, Means, Program, RustGpt2, RustSession, Worker};
 use crate::progress::Progress;
-use crate::run::{Produced, Request, generated, open_references};
+use crate::run::{Law, Produced, Request, generated, open_references, views};
 
 /// How long a reference that hangs on purpose is waited for.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -41,10 +41,8 @@ pub struct Ground<'a> {
     pub means: &'a Means,
     /// The captures.
     pub produced: &'a Produced,
-    /// The law.
-    pub specs: &'a SpecSet,
-    /// `c`.
-    pub confidence: f64,
+    /// By what it is judged.
+    pub law: Law<'a>,
     /// What is true of the run.
     pub facts: &'a RunFacts,
 }
@@ -68,12 +66,12 @@ pub(super) fn each_fault<T: Send>(
     progress: &Progress,
     look: impl Fn(&Bench<'_>, &Fault, &Evidence<'_>) -> Result<T> + Sync,
 ) -> Result<Result<Vec<T>, String>> {
-    let Ground { request, means, produced, specs, confidence, facts } = ground;
+    let Ground { request, means, produced, law, facts } = ground;
     let cases = request.cases.iter().map(|planned| &planned.case);
     let Some(case) = fault_case(&request.model.architecture, cases) else {
         return Ok(Err("the run has no case".to_owned()));
     };
-    let wanted = wanted(specs, request.faults, facts, case)?;
+    let wanted = wanted(law.specs, request.faults, facts, case)?;
     if wanted.is_empty() {
         return Ok(Ok(Vec::new()));
     }
@@ -81,23 +79,17 @@ pub(super) fn each_fault<T: Send>(
         return Ok(Err("the carrier computes in f32, and the references of this run do not".to_owned()));
     }
     let opened = open_references(request, produced, &case.id)?;
-    let references: Vec<ReferenceCaptures<'_>> = opened
-        .iter()
-        .map(|(name, peer, f64)| ReferenceCaptures { name: name.clone(), peer: peer.view(), f64: f64.view() })
-        .collect();
-    let Some(inputs) = opened.first().and_then(|(_, f32, _)| f32.run.as_ref()) else {
-        let problem = "the oracle's implementation left no f32 run, from which faults could be replayed";
-        return Ok(Err(problem.to_owned()));
-    };
+    let references = views(&opened);
     let part = progress.part("faults", wanted.len());
     let case = Case { forced: oracle_tokens(request, produced, case)?, ..case.clone() };
-    let carrier = Carrier::new(Gpt2::load(&request.model.directory)?, case, inputs)?;
+    let carrier = Carrier::new(Gpt2::load(&request.model.directory)?, case)?;
     let label = format!("{}@{}", RustGpt2::NAME, Precision::F32);
     let setting = Setting {
-        specs,
+        specs: law.specs,
         architecture: &request.model.architecture,
+        model: Some(law.model),
         traits: Traits::of(RustGpt2::NAME, carrier.case.texts.is_some()),
-        confidence,
+        confidence: law.confidence,
         subject: &label,
     };
     let bench = match Bench::new(&carrier, setting, &references, facts, means)? {
@@ -154,7 +146,7 @@ fn oracle_tokens(request: &Request, produced: &Produced, case: &Case) -> Result<
 
 /// The carrier before the gate.
 pub(super) struct Bench<'a> {
-    pub(super) carrier: &'a Carrier<'a>,
+    pub(super) carrier: &'a Carrier,
     setting: Setting<'a>,
     references: &'a [ReferenceCaptures<'a>],
     /// The numbers of the unchanged references.
@@ -166,13 +158,13 @@ pub(super) struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// `Err` with what keeps faults from showing anything: a carrier that is refused without one.
     fn new(
-        carrier: &'a Carrier<'a>,
+        carrier: &'a Carrier,
         setting: Setting<'a>,
         references: &'a [ReferenceCaptures<'a>],
         facts: &RunFacts,
         means: &'a Means,
     ) -> Result<Result<Self, String>> {
-        let evidence = Evidence::new(carrier.left(), references);
+        let evidence = Evidence::new(carrier.run.clone(), references);
         let compared = evidence.show(&carrier.case, |evidence| assay_references(&setting, evidence))?;
         let mut bench = Self {
             carrier,
@@ -205,8 +197,7 @@ impl<'a> Bench<'a> {
     }
 
     fn observe(&self, fault: &Fault, evidence: &Evidence<'_>, gate: Gate) -> Result<FaultObservation> {
-        let Left { run, replay } = &evidence.subject;
-        let subject_is_changed = *run != self.carrier.run || *replay != self.carrier.replay;
+        let subject_is_changed = evidence.subject != self.carrier.run;
         let changed =
             subject_is_changed || evidence.references_are_changed() || !evidence.incidents.is_empty();
         Ok(observe_fault(fault.id, changed, &gate(self, evidence)?))
@@ -236,7 +227,7 @@ impl<'a> Bench<'a> {
         let means = Means { time_limit: PATIENCE, ..self.means.clone() };
         let folder = tempfile::tempdir()?;
         let output: PathBuf = folder.path().join("run.safetensors");
-        let job = Job { case: self.carrier.case.clone(), task: Task::Run, output };
+        let job = Job { case: self.carrier.case.clone(), output };
         let mut worker = Worker::new(Program::command(command)?, Precision::F64, means);
         let part = Progress::new(true).part("a failing reference", 1);
         let production = worker.produce(folder.path(), &[job], &part)?;
@@ -250,7 +241,7 @@ impl<'a> Bench<'a> {
 }
 
 /// The facts of a run in which the carrier is the subject and this is the only case.
-fn carrier_facts(carrier: &Carrier<'_>, setting: &Setting<'_>, facts: &RunFacts) -> RunFacts {
+fn carrier_facts(carrier: &Carrier, setting: &Setting<'_>, facts: &RunFacts) -> RunFacts {
     RunFacts {
         subject: RustSession::identity_as(RustGpt2::NAME),
         traits: setting.traits,

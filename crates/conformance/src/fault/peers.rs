@@ -60,7 +60,7 @@ pub struct PeerTable {
 pub fn against_peers(ground: Ground<'_>, progress: &Progress) -> Result<PeerTable> {
     debug_assert_eq!(ground.request.faults, Extent::All);
     let faults = examine(ground, progress)?;
-    let panel = judge(ground.specs, &RunFacts { faults, ..ground.facts.clone() }, &[])?.faults;
+    let panel = judge(ground.law.specs, &RunFacts { faults, ..ground.facts.clone() }, &[])?.faults;
     let seen =
         each_fault(ground, progress, |bench, fault, evidence| Ok((fault.id, seen(bench, fault, evidence)?)))?;
     let seen = seen.map_err(|problem| anyhow::anyhow!("the faults show nothing: {problem}"))?;
@@ -90,14 +90,14 @@ fn seen(bench: &Bench<'_>, fault: &Fault, evidence: &Evidence<'_>) -> Result<Opt
     }
     // A lying reference lies at f64; any other fault is looked at beside the first reference at f32.
     let lies = evidence.changes_references_at(Precision::F64);
-    let correct = Evidence::new(bench.carrier.left(), evidence.bases());
+    let correct = Evidence::new(bench.carrier.run.clone(), evidence.bases());
     let (mut seen, mut refused_correct) = ([false; PEERS.len()], [0; PEERS.len()]);
     for (index, peer) in PEERS.into_iter().enumerate() {
         let refused = |evidence: &Evidence<'_>| {
             evidence.show(&bench.carrier.case, |shown| {
                 let reference = if lies { shown.references.last() } else { shown.references.first() };
-                let expected = reference.and_then(|r| if lies { r.f64.run } else { r.peer.run });
-                expected.map(|expected| refused(peer, shown.subject.run, expected)).transpose()
+                let expected = reference.and_then(|r| if lies { r.f64 } else { r.peer });
+                expected.map(|expected| refused(peer, shown.subject, expected)).transpose()
             })
         };
         let (with, without) =

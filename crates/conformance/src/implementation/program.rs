@@ -71,6 +71,11 @@ impl Program {
         Ok(Self { name, path, arguments: words.map(OsString::from).collect() })
     }
 
+    /// The file that is started.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Starts it.
     pub(super) fn start(&self, stderr: File) -> Result<Process> {
         let mut command = Command::new(&self.path);
@@ -153,13 +158,6 @@ fn find(word: &str) -> Option<PathBuf> {
     }
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(word)).find(|path| is_executable(path))
-}
-
-/// A module of the references, run in the worker's interpreter.
-pub(crate) fn module(place: &Place, name: &str) -> Result<Command> {
-    let mut command = Command::new(worker(place)?);
-    command.args(["-m", name]);
-    Ok(command)
 }
 
 fn worker(place: &Place) -> Result<&Path> {

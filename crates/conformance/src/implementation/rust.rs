@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use capture::protocol::{Job, Task};
+use capture::protocol::Job;
 use capture::worker::Session;
-use capture::{Capture, CaptureFile, Case, Identity, Precision, Tensor, TensorName};
+use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
 use gpt2::Gpt2;
 use rayon::ThreadPool;
 
@@ -63,21 +63,12 @@ impl Session for RustSession {
     }
 
     fn attempt(&mut self, job: &Job) -> Result<Capture, String> {
-        self.threads.install(|| match &job.task {
-            Task::Run => {
-                let mut capture = self.model.run(&job.case).map_err(|error| error.to_string())?;
-                if let Some(ids) = prompt_ids(&job.case) {
-                    capture.tensors.insert(TensorName::of_case("prompt.ids"), ids);
-                }
-                Ok(capture)
+        self.threads.install(|| {
+            let mut capture = self.model.run(&job.case).map_err(|error| error.to_string())?;
+            if let Some(ids) = prompt_ids(&job.case) {
+                capture.tensors.insert(TensorName::of_case("prompt.ids"), ids);
             }
-            Task::Replay { inputs, magnitudes: None } => {
-                let inputs = CaptureFile::open(inputs).map_err(|error| error.to_string())?;
-                self.model.replay(&job.case, &inputs, &|_| true).map_err(|error| error.to_string())
-            }
-            Task::Replay { magnitudes: Some(_), .. } => {
-                Err("magnitudes are the oracle's; the Rust GPT-2 computes in f32".to_owned())
-            }
+            Ok(capture)
         })
     }
 }

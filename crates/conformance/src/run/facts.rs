@@ -1,9 +1,6 @@
 //! What is true of a run beside its numbers.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
-use capture::Case;
 use checkpoint_spec::{FaultFacts, NotApplicable, Reservation, RunFacts, SpecSet};
 use proof_bundle::DIRTY;
 
@@ -40,17 +37,6 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
             model.name
         ));
     }
-    let left_at_a_tie: BTreeSet<String> = produced
-        .forced
-        .iter()
-        .map(|(implementation, Case { id, .. })| {
-            format!(
-                "case `{id}`: {implementation} generated another token than the oracle, and then again, fed the \
-                 oracle's"
-            )
-        })
-        .collect();
-    notes.extend(left_at_a_tie);
     let mut reservations = Vec::new();
     for spec in &SpecSet::bundled(&request.model.architecture.family)?.specs {
         for golden in &spec.goldens {

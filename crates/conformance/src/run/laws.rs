@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use capture::protocol::{Job, Task};
+use capture::protocol::Job;
 use capture::{CaptureFile, Case, Precision, TensorSource};
-use checkpoint_spec::{Incident, LawNumbers, LawSpec, SpecSet, law_cases, measure_law, refused_case};
+use checkpoint_spec::{Incident, LawNumbers, LawSpec, law_cases, measure_law, refused_case};
 
 use super::captures::ImplementationCaptures;
 use super::schedule::reference_source;
-use super::{Produced, Request, capture_cache, digest};
+use super::{Law, Produced, Request, capture_cache, digest};
 use crate::implementation::{ImplementationName, Means};
 use crate::progress::Progress;
 
@@ -21,10 +21,10 @@ pub(super) fn laws(
     means: &Means,
     progress: &Progress,
     work: &Path,
-    specs: &SpecSet,
+    law: Law<'_>,
     produced: &mut Produced,
 ) -> Result<Vec<LawNumbers>> {
-    let desk = Desk { request, means, progress, specs };
+    let desk = Desk { request, means, progress, law };
     let mut numbers = Vec::new();
     if answered(&produced.subject) {
         let (measured, incident) = desk.subject(work)?;
@@ -57,7 +57,7 @@ struct Desk<'a> {
     request: &'a Request,
     means: &'a Means,
     progress: &'a Progress,
-    specs: &'a SpecSet,
+    law: Law<'a>,
 }
 
 /// The questions that laws put to one implementation.
@@ -99,8 +99,9 @@ impl Desk<'_> {
         output: impl Fn(&Case) -> Result<PathBuf>,
     ) -> Result<Questions<'_>> {
         let architecture = &self.request.model.architecture;
-        let laws: Vec<&LawSpec> = self.specs.laws().filter(|law| is_subject || !law.subject_only).collect();
-        let job = |case: Case| Ok(Job { output: output(&case)?, case, task: Task::Run });
+        let laws: Vec<&LawSpec> =
+            self.law.specs.laws().filter(|law| is_subject || !law.subject_only).collect();
+        let job = |case: Case| Ok(Job { output: output(&case)?, case });
         let cases = law_cases(laws.iter().copied(), architecture);
         let refused = laws.iter().find_map(|law| refused_case(law.id, architecture));
         Ok(Questions {
@@ -162,7 +163,7 @@ impl Desk<'_> {
             captures.extend(CaptureFile::open(&job.output).ok().map(|file| (job.case.id.clone(), file)));
         }
         let answer = questions.refused.as_ref().and_then(answer);
-        let material = (self.specs, &self.request.model.architecture);
+        let material = (self.law.specs, &self.request.model.architecture, Some(self.law.model));
         let capture = |case: &str| captures.get(case).map(|file| file as &dyn TensorSource);
         let measure = |law: &&LawSpec| -> Result<LawNumbers> {
             let numbers = measure_law(material, law, label, capture, answer.as_ref())?;

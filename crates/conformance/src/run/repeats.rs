@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use capture::protocol::{Job, Task};
+use capture::protocol::Job;
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
     ActivationDigest, Incident, REPEATS, RepeatDigests, Repeated, RepeatedActivation, SpecSet, Traits,
@@ -74,7 +74,7 @@ impl Desk<'_> {
             return Ok((None, Vec::new()));
         }
         let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
-        let asked: Vec<Case> = cases.iter().map(|case| produced.as_asked(&captures.label, case)).collect();
+        let asked: Vec<Case> = cases.iter().map(|case| (*case).clone()).collect();
         let activations = self.activations(&self.request.subject, &cases)?;
         let mut repeats = vec![self.judged(captures, &activations)?];
         let mut incidents = Vec::new();
@@ -102,8 +102,7 @@ impl Desk<'_> {
         let mut repeats = vec![self.judged(captures, &activations)?];
         let model = digest::of_files(&self.request.model.files()?)?;
         let source = reference_source(self.means)?;
-        let asked = produced.as_asked(&captures.label, case);
-        for process in processes(&[asked], |number, time, case| {
+        for process in processes(std::slice::from_ref(case), |number, time, case| {
             let case = serde_json::to_string(case)?;
             let question = format!("repeat {time} of process {number}, {REPEATS:?}");
             let parts = [&model, &source, name, who.precision.name(), &case, &question];
@@ -132,7 +131,7 @@ impl Desk<'_> {
         captures: &ImplementationCaptures,
         activations: &[RepeatedActivation],
     ) -> Result<RepeatDigests> {
-        let path = |case: &str| captures.cases.get(case).and_then(|paths| paths.run.clone());
+        let path = |case: &str| captures.cases.get(case).cloned();
         let digests = digests_of(activations, path)?;
         Ok(RepeatDigests { process: 0, threads: self.means.threads, digests })
     }
@@ -165,9 +164,7 @@ fn processes(
     cases: &[Case],
     output: impl Fn(usize, usize, &Case) -> Result<PathBuf>,
 ) -> Result<Vec<Process>> {
-    let job = |number, time, case: &Case| {
-        Ok(Job { case: case.clone(), task: Task::Run, output: output(number, time, case)? })
-    };
+    let job = |number, time, case: &Case| Ok(Job { case: case.clone(), output: output(number, time, case)? });
     let process = |(index, &(threads, times)): (usize, &(usize, usize))| {
         let number = index + 1;
         let jobs = |time| cases.iter().map(|case| job(number, time, case)).collect::<Result<Vec<Job>>>();

@@ -122,7 +122,7 @@ fn a_config_that_contradicts_the_weights() {
     assert_spoilt(spoil("n_layer", 2), &["no `h.1.", "config.json calls for"]);
     assert_spoilt(spoil("vocab_size", 299), &["`wte.weight` has shape [300, 8]", "[299, 8]"]);
     assert_spoilt(spoil("n_positions", 32), &["`wpe.weight` has shape [16, 8]", "[32, 8]"]);
-    assert_spoilt(spoil("n_head", 3), &["model/config.json: n_embd 8 is not a multiple of n_head 3"]);
+    assert_spoilt(spoil("n_head", 3), &["model/config.json: there is no size `Dh`: D/H is no whole number"]);
     let scene = watchful();
     let model = scene.model_of("model", "2,8,2,300,16");
     change_config(&model, |config| config["n_layer"] = json!(1));
@@ -139,7 +139,10 @@ fn a_config_that_asks_for_another_model() {
         move |model: &Path| change_config(model, |config| config[field] = value)
     };
     assert_spoilt(other("model_type", json!("llama")), &["config.json: model_type is llama", "gpt2"]);
-    assert_spoilt(other("activation_function", json!("relu")), &["activation_function is relu", "gelu_new"]);
+    assert_spoilt(
+        other("activation_function", json!("relu")),
+        &["`activation_function` is \"relu\", expected", "gelu_new"],
+    );
     assert_spoilt(other("layer_norm_epsilon", json!(0)), &["layer_norm_epsilon is 0", "above 0"]);
     assert_spoilt(other("vocab_size", json!(-1)), &["config.json: ", "-1"]);
     assert_spoilt(|model| fs::write(model.join("config.json"), "{").unwrap(), &["config.json: ", "EOF"]);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use capture::protocol::{Event, Job, SCHEMA, Task, WorkList};
+use capture::protocol::{Event, Job, SCHEMA, WorkList};
 use capture::{Case, Precision};
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ fn one_that_refuses_a_job() {
 #[test]
 fn one_that_speaks_something_else() {
     assert_incident("echo hello", "broke_protocol", &["not an event", "hello"]);
-    assert_incident("exec cat", "broke_protocol", &["not an event", "trialplate/work/1"]);
+    assert_incident("exec cat", "broke_protocol", &["not an event", "trialplate/work/2"]);
     assert_incident("exec cat /dev/zero", "broke_protocol", &["not an event"]);
     assert_incident("printf '\\377\\376\\n'", "broke_protocol", &["not an event"]);
     assert_incident("echo", "broke_protocol", &["not an event"]);
@@ -172,7 +172,7 @@ fn answer(case: Case) -> Event {
         precision: Precision::F32,
         model: scene.model("tiny"),
         threads: 1,
-        jobs: vec![Job { case, task: Task::Run, output: scene.at("run.safetensors") }],
+        jobs: vec![Job { case, output: scene.at("run.safetensors") }],
     };
     let told = worker(&scene, &serde_json::to_string(&list).unwrap());
     assert_eq!(told.code, Some(0), "{told:?}");

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{OUTLIER, SyntheticSpec, write};
+use super::{OUTLIER, Stored, SyntheticSpec, write, write_altered};
 
 fn spec(text: &str) -> SyntheticSpec {
     text.parse().unwrap()
@@ -77,4 +77,25 @@ fn outlier_is_one_channel() {
     let differing: Vec<usize> = (0..48).filter(|&i| plain[i] != outlier[i]).collect();
     assert_eq!(differing, [4, 16, 28, 40]);
     assert_eq!(outlier[4], OUTLIER * 0.05);
+}
+
+#[test]
+fn weights_can_be_altered_and_stored_in_half_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let alter = |name: &str, values: &mut [f32]| {
+        if name == "ln_f.bias" {
+            values.fill(0.3);
+        }
+    };
+    write_altered(folder.path(), &"1,8,2,11,4".parse().unwrap(), Stored::F16, &alter).unwrap();
+    let model = crate::Gpt2::load(folder.path()).unwrap();
+    let rounded = half::f16::from_f32(0.3).to_f32().to_bits();
+    assert!(model.ln_f.bias.iter().all(|bias| bias.to_bits() == rounded));
+    assert!(
+        model
+            .ln_f
+            .weight
+            .iter()
+            .all(|weight| half::f16::from_f32(*weight).to_f32().to_bits() == weight.to_bits())
+    );
 }

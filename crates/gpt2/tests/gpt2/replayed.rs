@@ -11,12 +11,6 @@ fn everything(_: &TensorName) -> bool {
     true
 }
 
-/// The activation that a composite gives.
-fn original(name: &TensorName) -> TensorName {
-    let activation = name.activation.strip_prefix("whole/").unwrap_or(&name.activation);
-    TensorName { step: name.step, activation: activation.to_owned() }
-}
-
 #[test]
 fn replay_of_a_run_gives_its_bits() {
     for (model, batch, schedule) in [
@@ -29,17 +23,14 @@ fn replay_of_a_run_gives_its_bits() {
         let run = model.run(&case).unwrap();
         let replay = model.replay(&case, &run, &everything).unwrap();
         for (name, tensor) in &replay.tensors {
-            assert!(tensor == run.require(&original(name)).unwrap(), "{name}");
+            assert!(tensor == run.require(name).unwrap(), "{name}");
         }
-        let fine = |name: &&TensorName| !name.activation.starts_with("whole/");
-        let replayed: BTreeSet<_> = replay.tensors.keys().filter(fine).collect();
+        let replayed: BTreeSet<_> = replay.tensors.keys().collect();
         let not_replayed = |name: &&TensorName| {
             name.step.is_none() || name.activation == "token_ids" || name.activation.ends_with(".attn.cache")
         };
         let expected: BTreeSet<_> = run.tensors.keys().filter(|name| !not_replayed(name)).collect();
         assert_eq!(replayed, expected);
-        let composites = replay.tensors.len() - replayed.len();
-        assert_eq!(composites, schedule.len() * (3 * model.config.layers + 1));
         assert!(replay.not_contiguous.is_empty());
     }
 }
@@ -56,27 +47,27 @@ fn with_changed(run: &Capture, name: &TensorName) -> Capture {
 
 /// Activations of step 1 whose replay changes when the named one does; `step0/` for the step before.
 const DEPENDENTS: [(&str, &[&str]); 21] = [
-    ("embd", &["h.0.ln_1", "h.0.ln_1.normalized", "h.0.mid", "whole/h.0.out"]),
+    ("embd", &["h.0.ln_1", "h.0.ln_1.normalized", "h.0.mid"]),
     ("h.0.ln_1.normalized", &[]),
     ("h.0.ln_1", &["h.0.attn.k", "h.0.attn.q", "h.0.attn.v"]),
-    ("h.0.attn.q", &["h.0.attn.scores", "whole/h.0.attn.out"]),
+    ("h.0.attn.q", &["h.0.attn.scores"]),
     ("h.0.attn.k", &["h.0.attn.cached_k"]),
     ("h.0.attn.v", &["h.0.attn.cached_v"]),
-    ("h.0.attn.cached_k", &["h.0.attn.scores", "whole/h.0.attn.out"]),
-    ("h.0.attn.cached_v", &["h.0.attn.context", "whole/h.0.attn.out"]),
-    ("step0/h.0.attn.cached_k", &["h.0.attn.cached_k", "whole/h.0.out"]),
-    ("step0/h.0.attn.cached_v", &["h.0.attn.cached_v", "whole/h.0.out"]),
+    ("h.0.attn.cached_k", &["h.0.attn.scores"]),
+    ("h.0.attn.cached_v", &["h.0.attn.context"]),
+    ("step0/h.0.attn.cached_k", &["h.0.attn.cached_k"]),
+    ("step0/h.0.attn.cached_v", &["h.0.attn.cached_v"]),
     ("h.0.attn.mask", &[]),
     ("h.0.attn.probs", &["h.0.attn.context"]),
     ("h.0.attn.context", &["h.0.attn.out"]),
     ("h.0.attn.out", &["h.0.mid"]),
     ("h.0.mid", &["h.0.ln_2", "h.0.ln_2.normalized", "h.0.out"]),
-    ("h.0.ln_2", &["h.0.mlp.fc", "whole/h.0.mlp.out"]),
+    ("h.0.ln_2", &["h.0.mlp.fc"]),
     ("h.0.mlp.fc", &["h.0.mlp.act"]),
     ("h.0.mlp.act", &["h.0.mlp.out"]),
     ("h.0.mlp.out", &["h.0.out"]),
-    ("h.0.out", &["h.1.ln_1", "h.1.ln_1.normalized", "h.1.mid", "whole/h.1.out"]),
-    ("h.1.out", &["ln_f", "ln_f.normalized", "whole/logits"]),
+    ("h.0.out", &["h.1.ln_1", "h.1.ln_1.normalized", "h.1.mid"]),
+    ("h.1.out", &["ln_f", "ln_f.normalized"]),
 ];
 
 #[test]

@@ -8,9 +8,10 @@ use std::path::Path;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use super::{Problem, Room, VerifyError, io_at, sound_if_none};
-use crate::Digest;
-use crate::bag::{DECLARATION, TAG_FILES, TAG_MANIFEST};
+use crate::bag::{self, DECLARATION, TAG_FILES, TAG_MANIFEST};
 use crate::layout::is_path;
+use crate::name::is_bundle_name;
+use crate::{Digest, FORMAT, FormatVersion};
 
 /// Files in a bundle.
 const MOST_FILES: usize = 100_000;
@@ -43,6 +44,15 @@ pub(super) struct SoundBag {
     pub(super) root: Digest,
     /// The name that it was given.
     pub(super) name: String,
+    /// The version of the format, which is read here.
+    pub(super) format: FormatVersion,
+}
+
+impl SoundBag {
+    /// The digest of the payload's manifest.
+    pub(super) fn payload_manifest(&self) -> Option<Digest> {
+        self.tags.get(TAG_FILES[2]).copied()
+    }
 }
 
 /// All files with their sizes. Nothing is opened; links, devices and odd names are problems.
@@ -93,6 +103,11 @@ pub(super) fn manifests(directory: &Path, files: &BTreeMap<String, u64>) -> Room
             Err(problem) => return Ok(Err(vec![problem])),
         };
     }
+    // First of all: what another version means by the rest is not known here.
+    let format = match format(&tags["bag-info.txt"]) {
+        Ok(format) => format,
+        Err(what) => return Ok(Err(vec![Problem::at("bag-info.txt", what)])),
+    };
     let (listed, payload) =
         match (parse(TAG_MANIFEST, &tags[TAG_MANIFEST]), parse(TAG_FILES[2], &tags[TAG_FILES[2]])) {
             (Ok(listed), Ok(payload)) => (listed, payload),
@@ -116,7 +131,7 @@ pub(super) fn manifests(directory: &Path, files: &BTreeMap<String, u64>) -> Room
     problems.extend(there(true).filter(too_large).map(too_many));
     let octets: u64 = there(true).map(|path| files[path]).sum();
     let oxum = format!("{octets}.{}", payload.len());
-    let name = match bag_info(&tags["bag-info.txt"], &oxum) {
+    let name = match bag_info(&tags["bag-info.txt"], format, &oxum) {
         Ok(name) => name,
         // Of files that are missing or added, the manifests say more.
         Err(what) => {
@@ -133,18 +148,27 @@ pub(super) fn manifests(directory: &Path, files: &BTreeMap<String, u64>) -> Room
     });
     let payload = payload.collect();
     let root = Digest::of(tags[TAG_MANIFEST].as_bytes());
-    sound_if_none(problems, SoundBag { tags: listed, payload, octets, root, name })
+    sound_if_none(problems, SoundBag { tags: listed, payload, octets, root, name, format })
 }
 
-/// The name that `bag-info.txt` gives, which has four lines and no other.
-fn bag_info(text: &str, oxum: &str) -> Result<String, String> {
+/// The version of the format that `bag-info.txt` names, if it is read here. Format 1 had no line for it.
+pub(crate) fn format(info: &str) -> Result<FormatVersion, String> {
+    let named = info.lines().find_map(|line| line.strip_prefix("Trialplate-Format: "));
+    let version = named.map_or(Ok(FormatVersion::new(1, 0)), FormatVersion::parse);
+    let readable = version.and_then(|version| version.check_readable_by(FORMAT).map(|()| version));
+    readable.map_err(|error| error.to_string())
+}
+
+/// The name that `bag-info.txt` gives, which has five lines and no other.
+fn bag_info(text: &str, format: FormatVersion, oxum: &str) -> Result<String, String> {
     let mut lines = text.lines();
     let mut value = |label: &str| {
         let line = lines.next().unwrap_or_default();
         let value = line.strip_prefix(label).and_then(|rest| rest.strip_prefix(": "));
         value.ok_or_else(|| format!("`{line}` found, expected `{label}: …`"))
     };
-    let agent = value("Bag-Software-Agent")?;
+    let agent = value("Bag-Software-Agent")?.strip_prefix("trialplate ").unwrap_or_default();
+    let format = (value("Trialplate-Format")?, format.to_string());
     let day = value("Bagging-Date")?;
     let name = value("External-Identifier")?;
     let found = value("Payload-Oxum")?;
@@ -153,16 +177,14 @@ fn bag_info(text: &str, oxum: &str) -> Result<String, String> {
             .bytes()
             .enumerate()
             .all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
-    if !agent.strip_prefix("trialplate ").is_some_and(is_path) || !is_day || !is_path(name) {
-        return Err("agent, day or name is not in its form".to_owned());
+    if !is_path(agent) || format.0 != format.1 || !is_day || !is_bundle_name(name) {
+        return Err("agent, format, day or name is not in its form".to_owned());
     }
     if found != oxum {
         return Err(format!("does not say `Payload-Oxum: {oxum}`"));
     }
-    let again = format!(
-        "Bag-Software-Agent: {agent}\nBagging-Date: {day}\nExternal-Identifier: {name}\nPayload-Oxum: {oxum}\n"
-    );
-    if again == text { Ok(name.to_owned()) } else { Err("more than its four lines".to_owned()) }
+    let again = bag::bag_info(agent, &format.1, day, name, oxum);
+    if again == text { Ok(name.to_owned()) } else { Err("more than its five lines".to_owned()) }
 }
 
 fn tag_file(

@@ -5,26 +5,32 @@ use std::path::Path;
 
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
-    Captures, CaseAssay, CaseEvidence, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, assay,
+    CaseAssay, CaseEvidence, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, assay,
     confidence, judge, recorded,
 };
+use oracle::Model;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::bag::SoundBag;
 use super::records::{Law, Records};
 use super::{Problem, Room, sound_if_none};
+use crate::ModelFiles;
 use crate::layout::{self, Role, assay_path, capture_path};
 
-/// Captures of one implementation and case, opened.
-#[derive(Default)]
-struct Opened {
-    run: Option<CaptureFile>,
-    replay: Option<CaptureFile>,
-}
-
-/// Assays and judges again, and compares the record with what comes out.
-pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records, law: &Law) -> Room<()> {
-    match again(directory, bag, records, &law.set) {
+/// Assays and judges again, and compares the record with what comes out. Without the model the numbers stand by themselves.
+pub(super) fn check(
+    directory: &Path,
+    bag: &SoundBag,
+    records: &Records,
+    law: &Law,
+    model: Option<&ModelFiles>,
+) -> Room<()> {
+    let load = |files: &ModelFiles| load(files, records, law);
+    let again = || {
+        let model = model.map(load).transpose()?;
+        Verifier { directory, bag, records, specs: &law.set, model: model.as_ref() }.judge()
+    };
+    match again() {
         Ok(results) => {
             let problems = differences(&records.results, &results);
             sound_if_none(problems.into_iter().map(|what| Problem::at(layout::RESULTS, what)).collect(), ())
@@ -33,61 +39,127 @@ pub(super) fn check(directory: &Path, bag: &SoundBag, records: &Records, law: &L
     }
 }
 
-fn again(directory: &Path, bag: &SoundBag, records: &Records, specs: &SpecSet) -> Result<Results, Problem> {
-    let results = &records.results;
-    let unlawful = |error: checkpoint_spec::SpecError| Problem::at(layout::RESULTS, error.to_string());
-    let facts = facts(records);
-    let cases: Vec<&Case> = records.cases.iter().collect();
-    let confidence = confidence(specs, &results.architecture, &cases).map_err(unlawful)?;
-    let assay = |case: &Case| assay_case(directory, bag, records, specs, case, confidence);
-    let assays: Vec<Result<CaseAssay, Problem>> = records.cases.par_iter().map(assay).collect();
-    // The first problem in the order of the cases, not in that of time.
-    let assays: Result<Vec<CaseAssay>, Problem> = assays.into_iter().collect();
-    judge(specs, &facts, &assays?).map_err(unlawful)
+/// The model, of the sizes and constants that its own configuration gives: weights of the same shapes can be read with other
+/// heads, and nothing in them tells an epsilon.
+fn load(files: &ModelFiles, records: &Records, law: &Law) -> Result<Model, Problem> {
+    let problem = |what: String| Problem::at(layout::MODEL, what);
+    let (graph, recorded) = (law.set.graph(), &records.results.architecture);
+    let config = files.config(&records.materials).map_err(|error| problem(error.to_string()))?;
+    let configured = graph.family.architecture(&config).map_err(|error| problem(error.to_string()))?;
+    if configured != *recorded {
+        let what = format!("config.json is of {configured:?}, results.json of {recorded:?}");
+        return Err(problem(what));
+    }
+    Model::load(files.folder(), graph, configured).map_err(|error| problem(error.to_string()))
 }
 
-fn assay_case(
-    directory: &Path,
-    bag: &SoundBag,
-    records: &Records,
-    specs: &SpecSet,
-    case: &Case,
-    confidence: f64,
-) -> Result<CaseAssay, Problem> {
-    let results = &records.results;
-    let label = results.subject.to_string();
-    let traits = Traits::of(&results.subject.name, case.texts.is_some());
-    let setting = Setting { specs, architecture: &results.architecture, traits, confidence, subject: &label };
-    if let Some(record) = records.assays.get(&case.id) {
-        return from_record(&setting, case, results, record);
-    }
-    let open = |role: Role| Opened::of(directory, bag, results, &role, &case.id);
-    let subject = open(Role::Subject)?;
-    let mut opened = Vec::new();
-    for identity in &results.references {
-        let name = &identity.name;
-        let at = |precision| open(Role::Reference { name: name.clone(), precision });
-        opened.push((name, at(results.subject.precision.peer())?, at(Precision::F64)?));
-    }
-    let references: Vec<ReferenceCaptures<'_>> = opened
-        .iter()
-        .map(|(name, peer, f64)| ReferenceCaptures {
-            name: (*name).clone(),
-            peer: peer.view(),
-            f64: f64.view(),
-        })
-        .collect();
-    let nothing = BTreeSet::new();
-    let evidence = CaseEvidence {
-        case,
-        subject: subject.view(),
-        not_contiguous: subject.run.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
-        references: &references,
-    };
-    assay(&setting, &evidence).map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
+/// What numbers are computed again from.
+struct Verifier<'a> {
+    directory: &'a Path,
+    bag: &'a SoundBag,
+    records: &'a Records,
+    specs: &'a SpecSet,
+    model: Option<&'a Model>,
 }
 
-/// The numbers of a case whose tensors are not here.
+impl Verifier<'_> {
+    fn judge(&self) -> Result<Results, Problem> {
+        let (records, specs) = (self.records, self.specs);
+        let results = &records.results;
+        let unlawful = |error: checkpoint_spec::SpecError| Problem::at(layout::RESULTS, error.to_string());
+        let facts = facts(records);
+        let cases: Vec<&Case> = records.cases.iter().collect();
+        let confidence = confidence(specs, &results.architecture, &cases).map_err(unlawful)?;
+        let assays: Vec<Result<CaseAssay, Problem>> =
+            records.cases.par_iter().map(|case| self.case(case, confidence)).collect();
+        // The first problem in the order of the cases, not in that of time.
+        let assays: Result<Vec<CaseAssay>, Problem> = assays.into_iter().collect();
+        // The record's version is known to be one that is read, and says nothing of the run.
+        let judged = judge(specs, &facts, &assays?).map_err(unlawful)?;
+        Ok(Results { schema: results.schema.clone(), ..judged })
+    }
+
+    fn case(&self, case: &Case, confidence: f64) -> Result<CaseAssay, Problem> {
+        let results = &self.records.results;
+        let label = results.subject.to_string();
+        let setting = Setting {
+            specs: self.specs,
+            architecture: &results.architecture,
+            model: self.model,
+            traits: Traits::of(&results.subject.name, case.texts.is_some()),
+            confidence,
+            subject: &label,
+        };
+        let record = self.records.assays.get(&case.id);
+        let record = record.map(|record| from_record(&setting, case, results, record)).transpose()?;
+        match (record, self.model) {
+            (Some(record), None) => Ok(record),
+            (Some(record), Some(_)) if !results.tensors.holds(&case.id) => Ok(record),
+            (record, Some(_)) => {
+                let found = self.computed(&setting, case)?;
+                match record {
+                    Some(record) if record != found => {
+                        let path = assay_path(&case.id);
+                        Err(Problem::at(path, "the recorded numbers are not those that the tensors give"))
+                    }
+                    _ => Ok(found),
+                }
+            }
+            (None, None) => Err(Problem::at(
+                layout::MODEL,
+                "the weights are neither in the bundle nor given, and no numbers are recorded",
+            )),
+        }
+    }
+
+    fn computed(&self, setting: &Setting<'_>, case: &Case) -> Result<CaseAssay, Problem> {
+        let results = &self.records.results;
+        let subject = self.open(&Role::Subject, &case.id)?;
+        let mut opened = Vec::new();
+        for identity in &results.references {
+            let name = &identity.name;
+            let at = |precision| self.open(&Role::Reference { name: name.clone(), precision }, &case.id);
+            opened.push((name, at(results.subject.precision.peer())?, at(Precision::F64)?));
+        }
+        let references: Vec<ReferenceCaptures<'_>> = opened
+            .iter()
+            .map(|(name, peer, f64)| ReferenceCaptures {
+                name: (*name).clone(),
+                peer: source(peer),
+                f64: source(f64),
+            })
+            .collect();
+        let nothing = BTreeSet::new();
+        let evidence = CaseEvidence {
+            case,
+            subject: source(&subject),
+            not_contiguous: subject.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
+            references: &references,
+        };
+        assay(setting, &evidence).map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
+    }
+
+    fn open(&self, role: &Role, case: &str) -> Result<Option<CaptureFile>, Problem> {
+        let results = &self.records.results;
+        let (expected, path) = (role.label(results), capture_path(&role.folder(results), case));
+        let open = || {
+            let file = CaptureFile::open(&self.directory.join(&path))
+                .map_err(|error| Problem::at(&path, error.to_string()))?;
+            let found = file.identity().to_string();
+            if found != expected {
+                return Err(Problem::at(&path, format!("was left by {found}, expected is {expected}")));
+            }
+            Ok(file)
+        };
+        self.bag.payload.contains_key(&path).then(open).transpose()
+    }
+}
+
+fn source(file: &Option<CaptureFile>) -> Option<&dyn TensorSource> {
+    file.as_ref().map(|file| file as &dyn TensorSource)
+}
+
+/// The numbers of a case whose tensors are not here, or cannot be judged.
 fn from_record(
     setting: &Setting<'_>,
     case: &Case,
@@ -100,39 +172,6 @@ fn from_record(
     assay
         .map_err(|error| Problem::at(path.as_str(), error.to_string()))?
         .map_err(|what| Problem::at(path, what))
-}
-
-impl Opened {
-    fn of(
-        directory: &Path,
-        bag: &SoundBag,
-        results: &Results,
-        role: &Role,
-        case: &str,
-    ) -> Result<Self, Problem> {
-        let expected = role.label(results);
-        let open = |replay| {
-            let path = capture_path(&role.folder(results), case, replay);
-            let open = || {
-                let file = CaptureFile::open(&directory.join(&path))
-                    .map_err(|error| Problem::at(&path, error.to_string()))?;
-                let found = file.identity().to_string();
-                if found != expected {
-                    return Err(Problem::at(&path, format!("was left by {found}, expected is {expected}")));
-                }
-                Ok(file)
-            };
-            bag.payload.contains_key(&path).then(open).transpose()
-        };
-        Ok(Self { run: open(false)?, replay: open(true)? })
-    }
-
-    fn view(&self) -> Captures<'_> {
-        Captures {
-            run: self.run.as_ref().map(|file| file as &dyn TensorSource),
-            replay: self.replay.as_ref().map(|file| file as &dyn TensorSource),
-        }
-    }
 }
 
 /// What the judge was told beside the numbers. It is taken from the record where it changes no verdict for the better.
@@ -190,6 +229,7 @@ fn other_parts(recorded: &Results, found: &Results) -> Vec<&'static str> {
         ("the first divergence", recorded.first_divergence != found.first_divergence),
         ("the faults", recorded.faults != found.faults),
         ("the peers", recorded.peers != found.peers),
+        ("the growth of errors", recorded.growth != found.growth),
         ("determinism", recorded.determinism != found.determinism),
         ("the laws", recorded.laws != found.laws),
         ("the reservations", recorded.reservations != found.reservations),

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use capture::Case;
-use checkpoint_spec::{CaseAssay, RESULTS_SCHEMA, Results, SpecSet};
+use checkpoint_spec::{CaseAssay, Results, SpecSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::bag::{LARGEST_RECORD, SoundBag, read_text};
 use super::{Problem, Room, VerifyError, sound_if_none};
-use crate::captures::{ASSAY_SCHEMA, AssayRecord, CAPTURES_SCHEMA, CaptureList};
+use crate::captures::{AssayRecord, CaptureList};
 use crate::layout::{self, Role, assay_path, canonical, capture_path, case_path, spec_path};
+use crate::name::bundle_name;
 use crate::schemas::schemas;
-use crate::write::reports;
-use crate::{DIRTY, MATERIALS_SCHEMA, Materials, spec_digest};
+use crate::write::{reports, with_numbers};
+use crate::{DIRTY, Materials, RecordKind, spec_digest};
 
 /// Bytes of a record that says little.
 const LARGEST_SMALL_RECORD: u64 = 1 << 24;
@@ -36,7 +37,7 @@ pub(super) struct Records {
     /// In the order of the results.
     pub(super) cases: Vec<Case>,
     pub(super) captures: CaptureList,
-    /// The numbers of the cases whose tensors are not here, by case.
+    /// The numbers of the cases that may have to stand by them, by case.
     pub(super) assays: BTreeMap<String, CaseAssay>,
 }
 
@@ -56,14 +57,12 @@ pub(super) fn read(directory: &Path, bag: &SoundBag) -> Room<Records> {
         Err(problem) => return Ok(Err(vec![problem])),
     };
     let mut problems = Vec::new();
-    for (path, found, known) in [
-        (layout::RESULTS, &results.schema, RESULTS_SCHEMA),
-        (layout::MATERIALS, &materials.schema, MATERIALS_SCHEMA),
-        (layout::CAPTURES, &captures.schema, CAPTURES_SCHEMA),
+    for (path, kind, found) in [
+        (layout::RESULTS, RecordKind::Results, &results.schema),
+        (layout::MATERIALS, RecordKind::Materials, &materials.schema),
+        (layout::CAPTURES, RecordKind::Captures, &captures.schema),
     ] {
-        if found != known {
-            problems.push(Problem::at(path, format!("schema `{found}`, this verifier knows `{known}`")));
-        }
+        problems.extend(other_schema(bag, path, kind, found));
     }
     let mut cases = Vec::new();
     for summary in &results.cases {
@@ -77,18 +76,24 @@ pub(super) fn read(directory: &Path, bag: &SoundBag) -> Room<Records> {
         }
     }
     let mut assays = BTreeMap::new();
-    for case in &results.tensors.digest_only {
+    for case in with_numbers(&results, &materials) {
         let path = assay_path(case);
         match record::<AssayRecord>(directory, bag, &path)? {
-            Ok(AssayRecord { schema, assay }) if schema == ASSAY_SCHEMA => {
+            Ok(AssayRecord { schema, assay }) => {
+                problems.extend(other_schema(bag, &path, RecordKind::Assay, &schema));
                 assays.insert(case.clone(), assay);
             }
-            Ok(AssayRecord { schema, .. }) => problems
-                .push(Problem::at(path, format!("schema `{schema}`, this verifier knows `{ASSAY_SCHEMA}`"))),
             Err(problem) => problems.push(problem),
         }
     }
     sound_if_none(problems, Records { results, materials, cases, captures, assays })
+}
+
+/// A record is of the version that the bundle is of: in another one the same words may mean something else.
+fn other_schema(bag: &SoundBag, path: &str, kind: RecordKind, found: &str) -> Option<Problem> {
+    let expected = kind.schema_of(bag.format);
+    let message = || format!("schema `{found}`, this verifier knows `{expected}` in such a bundle");
+    (found != expected).then(|| Problem::at(path, message()))
 }
 
 fn record<T: DeserializeOwned + Serialize>(
@@ -128,13 +133,15 @@ pub(super) fn check_layout(bag: &SoundBag, records: &Records) -> Room<()> {
     let mut needed: BTreeSet<String> = fixed.map(str::to_owned).into();
     let schemas = schemas().map_err(VerifyError::Schema)?;
     needed.extend(schemas.iter().map(|(path, _)| (*path).to_owned()));
+    needed.extend(layout::beside_materials(&records.materials));
     let known = needed.len();
     needed.extend(records.cases.iter().map(|case| case_path(&case.id)));
-    needed.extend(results.tensors.digest_only.iter().map(|case| assay_path(case)));
+    let numbers = with_numbers(results, &records.materials);
+    needed.extend(numbers.iter().map(|case| assay_path(case)));
     let mut allowed = BTreeSet::new();
     for folder in Role::all(results).iter().map(|role| role.folder(results)) {
         for case in &records.cases {
-            allowed.extend([false, true].map(|replay| capture_path(&folder, &case.id, replay)));
+            allowed.insert(capture_path(&folder, &case.id));
         }
     }
     let there: BTreeSet<&String> =
@@ -146,7 +153,7 @@ pub(super) fn check_layout(bag: &SoundBag, records: &Records) -> Room<()> {
         .collect();
     let unknown = there.into_iter().filter(|path| !needed.contains(*path) && !allowed.contains(*path));
     problems.extend(unknown.map(|path| Problem::at(path, "nothing in the results calls for this file")));
-    if needed.len() != known + records.cases.len() + results.tensors.digest_only.len() {
+    if needed.len() != known + records.cases.len() + numbers.len() {
         problems.push(Problem::at(layout::RESULTS, "two cases have the same name"));
     }
     problems.extend(check_list(bag, records, &allowed));
@@ -167,9 +174,7 @@ fn check_list(bag: &SoundBag, records: &Records, allowed: &BTreeSet<String>) -> 
         .flat_map(|role| {
             let folder = role.folder(&records.results);
             let cases = records.results.tensors.digest_only.iter();
-            cases
-                .flat_map(move |case| [false, true].map(|replay| capture_path(&folder, case, replay)))
-                .collect::<Vec<_>>()
+            cases.map(move |case| capture_path(&folder, case)).collect::<Vec<_>>()
         })
         .collect();
     for entry in entries {
@@ -194,7 +199,7 @@ fn check_list(bag: &SoundBag, records: &Records, allowed: &BTreeSet<String>) -> 
 pub(super) fn law(asked: Option<&[(String, String)]>, results: &Results) -> Room<Law> {
     let family = &results.architecture.family;
     let sources = asked.map_or_else(|| SpecSet::sources(family), |asked| Ok(asked.to_vec()));
-    let law = sources.and_then(|sources| Ok(Law { set: SpecSet::parse(family, sources.clone())?, sources }));
+    let law = sources.and_then(|sources| Ok(Law { set: SpecSet::parse(sources.clone())?, sources }));
     Ok(law.map_err(|error| vec![Problem::at(layout::RESULTS, error.to_string())]))
 }
 
@@ -234,22 +239,34 @@ pub(super) fn other_schemas(directory: &Path, bag: &SoundBag) -> Result<Vec<Stri
 
 /// What one record says beside what another says of the same thing.
 pub(super) fn check_facts(bag: &SoundBag, records: &Records) -> Room<()> {
-    let Records { results, materials, cases, .. } = records;
+    let Records { results, materials, .. } = records;
     let mut problems = Vec::new();
-    let dirty = materials.git.as_ref().is_none_or(|git| git.dirty);
-    if dirty && !results.reservations.iter().any(|r| r.checkpoint.is_none() && r.message == DIRTY) {
+    if materials.is_dirty()
+        && !results.reservations.iter().any(|r| r.checkpoint.is_none() && r.message == DIRTY)
+    {
         let message = format!("has no reservation `{DIRTY}`, and materials.json tells of such changes");
         problems.push(Problem::at(layout::RESULTS, message));
     }
-    match layout::bundle_name(results, materials, cases) {
-        Ok(name) if name == bag.name => {}
-        Ok(name) => {
-            let message = format!("the bundle is named {}, what is in it is {name}", bag.name);
-            problems.push(Problem::at("bag-info.txt", message));
-        }
-        Err(error) => problems.push(Problem::at(layout::RESULTS, error.to_string())),
+    problems.extend(materials.contradiction().map(|what| Problem::at(layout::MATERIALS, what)));
+    if let (Some(diff), Some(file)) = (materials.diff.value(), bag.payload.get(layout::DIFF))
+        && (diff.sha256 != file.sha256 || diff.bytes != file.bytes)
+    {
+        problems.push(Problem::at(layout::DIFF, "another digest or size than materials.json has"));
     }
     sound_if_none(problems, ())
+}
+
+/// The bundle must be called what it is. This is looked at last: of what was changed, the other rooms say more.
+pub(super) fn check_name(bag: &SoundBag, records: &Records, law: &Law) -> Room<()> {
+    let Records { results, materials, cases, .. } = records;
+    let payload = bag.payload_manifest();
+    let name = payload.map(|payload| bundle_name(results, materials, cases, &law.set, payload));
+    if name.as_ref() == Some(&bag.name) {
+        return Ok(Ok(()));
+    }
+    let name = name.unwrap_or_default();
+    let message = format!("the bundle is named {}, what is in it is {name}", bag.name);
+    Ok(Err(vec![Problem::at("bag-info.txt", message)]))
 }
 
 /// The reports must be what the results render to.

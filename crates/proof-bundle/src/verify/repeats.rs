@@ -52,7 +52,7 @@ fn first_digest(
     let folder = role.folder(results);
     let mut digests = Vec::with_capacity(activations.len());
     for of_case in activations.chunk_by(|a: &RepeatedActivation, b| a.case == b.case) {
-        let path = capture_path(&folder, &of_case[0].case, false);
+        let path = capture_path(&folder, &of_case[0].case);
         let open = || {
             CaptureFile::open(&directory.join(&path)).map_err(|error| Problem::at(&path, error.to_string()))
         };

@@ -1,4 +1,5 @@
 mod digest_only;
+mod materials;
 
 use std::fs;
 
@@ -111,8 +112,8 @@ fn records_have_one_spelling() {
         fs::write(bundle.join(layout::RESULTS), text + "\n").unwrap();
     });
     assert_one(&trailing, layout::RESULTS, "one spelling");
-    let schema = after(true, |bundle| edit(bundle, layout::RESULTS, "results/1", "results/9"));
-    assert_one(&schema, layout::RESULTS, "trialplate/results/9");
+    let schema = after(true, |bundle| edit(bundle, layout::RESULTS, "results/2.0", "results/9.0"));
+    assert_one(&schema, layout::RESULTS, "trialplate/results/9.0");
 }
 
 #[test]

@@ -5,19 +5,21 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use capture::Precision;
+use checkpoint_spec::Extent;
 
 use super::*;
-use crate::Digest;
 use crate::fixtures::{Run, files};
+use crate::{Digest, LARGEST_MODEL};
 
 #[test]
 fn the_layout_is_that_of_the_design() {
     let run = Run::new();
     let bundle = run.write();
     let name = bundle.file_name().unwrap().to_string_lossy().into_owned();
-    let spec = run.materials.specs.to_string();
-    assert_eq!(name.split('-').take(2).collect::<Vec<_>>(), ["0123456789ab", &spec[..8]]);
     let files = files(&bundle);
+    let payload = Digest::of(&files["manifest-sha256.txt"]);
+    let digests = ["0123456789ab", &run.materials.specs.start(8), &payload.start(8)];
+    assert_eq!(name, format!("{}-faults-none-without-2-cases-incomplete", digests.join("-")));
     let paths: Vec<&str> =
         files.keys().map(String::as_str).filter(|path| !path.starts_with("data/spec/")).collect();
     assert_eq!(
@@ -30,6 +32,8 @@ fn the_layout_is_that_of_the_design() {
             "data/cases/tiny.json",
             "data/junit.xml",
             "data/materials.json",
+            "data/model/config.json",
+            "data/model/model.safetensors",
             "data/report.html",
             "data/report.md",
             "data/results.json",
@@ -46,6 +50,7 @@ fn the_layout_is_that_of_the_design() {
     let payload = files.iter().filter(|(path, _)| path.starts_with("data/"));
     let octets: usize = payload.clone().map(|(_, bytes)| bytes.len()).sum();
     let info = String::from_utf8(files["bag-info.txt"].clone()).unwrap();
+    assert!(info.contains("Trialplate-Format: 2.0\n"), "{info}");
     assert!(info.contains("Bagging-Date: 2025-01-01\n"), "{info}");
     assert!(info.contains(&format!("External-Identifier: {name}\n")), "{info}");
     assert!(info.contains(&format!("Payload-Oxum: {octets}.{}\n", payload.count())), "{info}");
@@ -96,6 +101,47 @@ fn the_same_run_replaces_its_bundle_and_another_does_not() {
     assert!(first.exists());
 }
 
+/// The story of the run without faults that wrote its bundle over the one with all of them.
+#[test]
+fn a_weaker_run_does_not_replace_stronger_evidence() {
+    let mut run = Run::new();
+    run.results.faults.extent = Extent::All;
+    let strong = run.write();
+    let before = files(&strong);
+    run.results.faults.extent = Extent::None;
+    let weak = run.write();
+    assert_ne!(weak, strong);
+    assert_eq!(files(&strong), before);
+}
+
+/// A reference that left less, on the same source and inputs.
+#[test]
+fn a_run_of_the_same_inputs_that_found_something_else_has_another_name() {
+    let mut run = Run::new();
+    let first = run.write();
+    run.results.notes.push("a reference crashed".to_owned());
+    assert_ne!(run.write(), first);
+    assert!(first.exists());
+}
+
+#[test]
+fn a_diff_comes_with_the_bundle() {
+    let diff = "diff --git a/file b/file\n";
+    let run = Run::new().dirty(diff);
+    let bundle = run.write();
+    assert_eq!(fs::read_to_string(bundle.join("data/materials.diff")).unwrap(), diff);
+    assert!(bundle.to_string_lossy().contains("-dirty-"));
+}
+
+#[test]
+fn a_model_that_changes_later_does_not_change_in_the_bundle() {
+    let run = Run::new();
+    let (bundle, weights) = (run.write(), run.model().join("model.safetensors"));
+    let before = fs::read(&weights).unwrap();
+    fs::write(weights, "others").unwrap();
+    assert_eq!(fs::read(bundle.join("data/model/model.safetensors")).unwrap(), before);
+}
+
 #[test]
 fn captures_are_linked_and_links_are_followed() {
     let mut run = Run::new();
@@ -105,10 +151,7 @@ fn captures_are_linked_and_links_are_followed() {
     assert_eq!(inode(&stored), inode(&source));
     let link = run.folder.path().join("link.safetensors");
     std::os::unix::fs::symlink(&source, &link).unwrap();
-    run.captures
-        .values_mut()
-        .flat_map(|cases| cases.values_mut())
-        .for_each(|paths| paths.run = Some(link.clone()));
+    run.captures.values_mut().flat_map(|cases| cases.values_mut()).for_each(|path| path.clone_from(&link));
     let stored = run.write().join("data/captures/subject-rust@f32/tiny.safetensors");
     assert!(fs::symlink_metadata(&stored).unwrap().is_file());
     assert_eq!(fs::read(&stored).unwrap(), fs::read(&source).unwrap());
@@ -119,12 +162,23 @@ fn what_fails_leaves_nothing_and_keeps_the_old_bundle() {
     let mut run = Run::new();
     let old = run.write();
     let before = files(&run.shelf());
-    let gone = CapturePaths { run: Some(run.folder.path().join("gone.safetensors")), replay: None };
+    let gone = run.folder.path().join("gone.safetensors");
     run.captures.insert(Role::Subject, BTreeMap::from([("tiny".to_owned(), gone)]));
     let error = write(&run.shelf(), &run.contents()).unwrap_err();
     assert!(error.to_string().contains("gone.safetensors"), "{error}");
     assert_eq!(files(&run.shelf()), before);
     assert!(old.exists());
+}
+
+#[test]
+fn what_comes_with_a_bundle_is_what_its_materials_say() {
+    let problem = |run: &Run| write(&run.shelf(), &run.contents()).unwrap_err().to_string();
+    let run = Run::new();
+    fs::write(run.model().join("model.safetensors"), "others").unwrap();
+    assert!(problem(&run).contains("data/model/model.safetensors has other contents"));
+    let run = Run::new().dirty("diff --git a/file b/file\n");
+    fs::write(run.diff.as_ref().unwrap(), "").unwrap();
+    assert!(problem(&run).contains("data/materials.diff has other contents"));
 }
 
 #[test]
@@ -139,10 +193,14 @@ fn contents_must_not_contradict_each_other() {
     };
     assert!(problem(&|run| run.specs[0].1.push('\n')).contains("specs"));
     assert!(problem(&|run| run.cases.clear()).contains("cases"));
+    assert!(problem(&|run| run.materials.schema.push('1')).contains("another version"));
+    assert!(problem(&|run| run.diff = Some(PathBuf::new())).contains("the diff is there"));
+    let too_large = |run: &mut Run| run.materials.weights[0].bytes = LARGEST_MODEL + 1;
+    assert!(problem(&too_large).contains("a model in the bundle"));
     let stranger = Role::Reference { name: "stranger".to_owned(), precision: Precision::F32 };
     assert!(
         problem(&|run| drop(run.captures.insert(stranger.clone(), BTreeMap::new()))).contains("stranger@f32")
     );
-    let other = BTreeMap::from([("other".to_owned(), CapturePaths::default())]);
+    let other = BTreeMap::from([("other".to_owned(), PathBuf::new())]);
     assert!(problem(&|run| drop(run.captures.insert(Role::Subject, other.clone()))).contains("other"));
 }

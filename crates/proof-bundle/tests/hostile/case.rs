@@ -46,6 +46,8 @@ pub(crate) struct Asked {
     pub(crate) signature_of: Option<String>,
     /// The commit that the bundle must be of.
     pub(crate) expected_commit: Option<String>,
+    /// Whether the golden model is given.
+    pub(crate) model: bool,
 }
 
 impl HostileCase {

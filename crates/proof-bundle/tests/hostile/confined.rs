@@ -11,6 +11,7 @@ use proof_bundle::{AllowedSigners, Demands, heads, verify_as};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::case::Asked;
+use crate::golden;
 
 /// The argument that makes this program a verifier.
 pub(crate) const WORD: &str = "verify-confined";
@@ -38,7 +39,8 @@ pub(crate) struct Said {
 pub(crate) fn run(bundle: &Path, asked: &Asked, signers: Option<PathBuf>) -> io::Result<Said> {
     let mut verifier = Command::new(std::env::current_exe()?);
     verifier.arg(WORD).arg(bundle).arg(asked.expected_commit.as_deref().unwrap_or_default());
-    verifier.args(signers).env("RAYON_NUM_THREADS", "2");
+    verifier.arg(if asked.model { golden::model() } else { PathBuf::new() });
+    verifier.arg(signers.unwrap_or_default()).env("RAYON_NUM_THREADS", "2");
     let began = Instant::now();
     let output = verifier.output()?;
     let took = began.elapsed();
@@ -50,16 +52,18 @@ pub(crate) fn run(bundle: &Path, asked: &Asked, signers: Option<PathBuf>) -> io:
     Ok(Said { exit, text, peak, took })
 }
 
-/// Verifies, and says what was found. An empty commit asks for none; without signers no signature is asked for.
-pub(crate) fn verify(bundle: &Path, commit: &str, signers: Option<&Path>) -> ExitCode {
+/// Verifies, and says what was found. What is empty is not asked for: a commit, a model, signers.
+pub(crate) fn verify(bundle: &Path, commit: &str, model: &str, signers: &str) -> ExitCode {
     let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(Resource::As, limit(MEMORY)).unwrap();
     setrlimit(Resource::Cpu, limit(SECONDS)).unwrap();
     let architecture = heads::read(bundle).ok().and_then(|head| named(&head.model));
-    let signers = signers.map(|path| AllowedSigners::read(path).unwrap());
+    let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    let signers = given(signers).map(|path| AllowedSigners::read(Path::new(path)).unwrap());
     let demands = Demands {
         architecture: architecture.as_ref(),
-        expected_commit: Some(commit).filter(|commit| !commit.is_empty()),
+        model: given(model).map(Path::new),
+        expected_commit: given(commit),
         signers: signers.as_ref(),
         signature_required: signers.is_some(),
         ..Demands::default()

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use capture::{Capture, CaptureFile, Case, Identity, Precision, TensorSource};
 use checkpoint_spec::{
-    Captures, CaseAssay, CaseEvidence, ReferenceCaptures, RunFacts, Setting, SpecSet, Traits, assay,
-    confidence,
+    CaseAssay, CaseEvidence, ReferenceCaptures, RunFacts, Setting, SpecSet, Traits, assay, confidence,
 };
-use proof_bundle::{CapturePaths, Materials, Role};
+use oracle::Model;
+use proof_bundle::{Materials, Role};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -25,33 +25,37 @@ pub(crate) struct Golden {
     pub(crate) evidence: Vec<Evidence>,
 }
 
-/// One implementation's captures of one case.
+/// What one implementation left for one case.
 #[derive(Clone)]
-pub(crate) struct Pair {
+pub(crate) struct Left {
     pub(crate) identity: Identity,
-    pub(crate) run: Capture,
-    pub(crate) replay: Capture,
+    pub(crate) capture: Capture,
 }
 
 /// What one reference left for one case.
 #[derive(Clone)]
 pub(crate) struct Reference {
     pub(crate) name: String,
-    pub(crate) f32: Pair,
-    pub(crate) f64: Pair,
+    pub(crate) f32: Left,
+    pub(crate) f64: Left,
 }
 
 /// What everyone left for one case.
 #[derive(Clone)]
 pub(crate) struct Evidence {
     pub(crate) case: Case,
-    pub(crate) subject: Pair,
+    pub(crate) subject: Left,
     pub(crate) references: Vec<Reference>,
 }
 
 /// Where it is.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proof-bundles/golden")
+}
+
+/// Where its model is.
+pub(crate) fn model() -> PathBuf {
+    folder().join("data/model")
 }
 
 impl Golden {
@@ -62,12 +66,12 @@ impl Golden {
             let named = |reference: &Value| {
                 let name = reference["name"].as_str().unwrap().to_owned();
                 let [f32, f64] =
-                    ["f32", "f64"].map(|precision| Pair::read(&format!("{name}@{precision}"), case));
+                    ["f32", "f64"].map(|precision| Left::read(&format!("{name}@{precision}"), case));
                 Reference { name, f32, f64 }
             };
             Evidence {
                 case: record(&format!("cases/{case}")),
-                subject: Pair::read("subject-rust@f32", case),
+                subject: Left::read("subject-rust@f32", case),
                 references: results["references"].as_array().unwrap().iter().map(named).collect(),
             }
         };
@@ -80,38 +84,27 @@ fn record<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&fs::read(folder().join(format!("data/{name}.json"))).unwrap()).unwrap()
 }
 
-impl Pair {
+impl Left {
     fn read(folder_name: &str, case: &str) -> Self {
-        let open = |kind: &str| {
-            let path = format!("data/captures/{folder_name}/{case}{kind}.safetensors");
-            CaptureFile::open(&folder().join(path)).unwrap()
-        };
-        let whole = |file: &CaptureFile| Capture {
-            tensors: file
-                .names()
-                .into_iter()
-                .map(|n| (n.clone(), file.tensor(&n).unwrap().unwrap()))
-                .collect(),
-            not_contiguous: file.not_contiguous().clone(),
-        };
-        let (run, replay) = (open(""), open(".replay"));
-        Self { identity: run.identity().clone(), run: whole(&run), replay: whole(&replay) }
-    }
-
-    fn view(&self) -> Captures<'_> {
-        Captures { run: Some(&self.run), replay: Some(&self.replay) }
+        let path = format!("data/captures/{folder_name}/{case}.safetensors");
+        let file = CaptureFile::open(&folder().join(path)).unwrap();
+        let tensors =
+            file.names().into_iter().map(|name| (name.clone(), file.tensor(&name).unwrap().unwrap()));
+        let capture = Capture { tensors: tensors.collect(), not_contiguous: file.not_contiguous().clone() };
+        Self { identity: file.identity().clone(), capture }
     }
 }
 
 impl Reference {
     fn view(&self) -> ReferenceCaptures<'_> {
-        ReferenceCaptures { name: self.name.clone(), peer: self.f32.view(), f64: self.f64.view() }
+        let (peer, f64) = (&self.f32.capture, &self.f64.capture);
+        ReferenceCaptures { name: self.name.clone(), peer: Some(peer), f64: Some(f64) }
     }
 }
 
 impl Evidence {
-    /// The subject's captures and everyone's.
-    pub(crate) fn pairs(&mut self) -> impl Iterator<Item = &mut Pair> {
+    /// What the subject left, and everyone else.
+    pub(crate) fn everyone(&mut self) -> impl Iterator<Item = &mut Left> {
         let references = self.references.iter_mut().flat_map(|r| [&mut r.f32, &mut r.f64]);
         std::iter::once(&mut self.subject).chain(references)
     }
@@ -121,8 +114,8 @@ impl Evidence {
         let references: Vec<ReferenceCaptures<'_>> = shown.collect();
         let evidence = CaseEvidence {
             case: &self.case,
-            subject: self.subject.view(),
-            not_contiguous: &self.subject.run.not_contiguous,
+            subject: Some(&self.subject.capture),
+            not_contiguous: &self.subject.capture.not_contiguous,
             references: &references,
         };
         assay(setting, &evidence).unwrap()
@@ -132,9 +125,11 @@ impl Evidence {
 /// The numbers of all cases.
 pub(crate) fn assays(specs: &SpecSet, facts: &RunFacts, evidence: &[Evidence]) -> Vec<CaseAssay> {
     let cases: Vec<&Case> = evidence.iter().map(|evidence| &evidence.case).collect();
+    let model = Model::load(&model(), specs.graph(), facts.architecture.clone()).unwrap();
     let setting = Setting {
         specs,
         architecture: &facts.architecture,
+        model: Some(&model),
         traits: Traits::of(&facts.subject.name, false),
         confidence: confidence(specs, &facts.architecture, &cases).unwrap(),
         subject: &facts.subject.to_string(),
@@ -143,22 +138,18 @@ pub(crate) fn assays(specs: &SpecSet, facts: &RunFacts, evidence: &[Evidence]) -
 }
 
 /// Writes every capture into a folder, and says which is whose.
-pub(crate) fn store(evidence: &[Evidence], folder: &Path) -> BTreeMap<Role, BTreeMap<String, CapturePaths>> {
-    let mut captures: BTreeMap<Role, BTreeMap<String, CapturePaths>> = BTreeMap::new();
+pub(crate) fn store(evidence: &[Evidence], folder: &Path) -> BTreeMap<Role, BTreeMap<String, PathBuf>> {
+    let mut captures: BTreeMap<Role, BTreeMap<String, PathBuf>> = BTreeMap::new();
     for Evidence { case, subject, references } in evidence {
         let of = |name: &str, precision| Role::Reference { name: name.to_owned(), precision };
         let mut everyone = vec![(Role::Subject, subject)];
         for Reference { name, f32, f64 } in references {
             everyone.extend([(of(name, Precision::F32), f32), (of(name, Precision::F64), f64)]);
         }
-        for (number, (role, pair)) in everyone.into_iter().enumerate() {
-            let store = |capture: &Capture, kind: &str| {
-                let path = folder.join(format!("{}-{number}-{kind}.safetensors", case.id));
-                capture::write(&path, &pair.identity, capture).unwrap();
-                Some(path)
-            };
-            let paths = CapturePaths { run: store(&pair.run, "run"), replay: store(&pair.replay, "replay") };
-            captures.entry(role).or_default().insert(case.id.clone(), paths);
+        for (number, (role, left)) in everyone.into_iter().enumerate() {
+            let path = folder.join(format!("{}-{number}.safetensors", case.id));
+            capture::write(&path, &left.identity, &left.capture).unwrap();
+            captures.entry(role).or_default().insert(case.id.clone(), path);
         }
     }
     captures

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use capture::{CaptureFile, Case, TensorName};
-use checkpoint_spec::Results;
-use proof_bundle::{AssayRecord, CAPTURES_SCHEMA, CaptureEntry, CaptureList, Digest, Materials};
+use checkpoint_spec::{Results, SpecSet};
+use proof_bundle::{AssayRecord, CaptureEntry, CaptureList, Digest, Materials, RecordKind, bundle_name};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -131,6 +131,8 @@ pub(crate) enum Operation {
     Sign {
         who: String,
     },
+    /// Makes the materials say what the files of the model are.
+    Model,
     /// Renders the reports again.
     Render,
     /// Makes the list of captures, the bundle's name, both manifests and the sum of the payload say what is there.
@@ -188,6 +190,7 @@ impl Operation {
             }
             Self::Tensor { path, name, byte } => tensor(&at(path), name, *byte),
             Self::Sign { who } => drop(proof_bundle::sign(bundle, &keys::key(who)).unwrap()),
+            Self::Model => edit(bundle, "data/materials.json", |record| model(bundle, record)),
             Self::Render => render(bundle),
             Self::Manifests => manifests(bundle),
         }
@@ -280,6 +283,14 @@ fn tensor(path: &Path, name: &str, byte: u64) {
     fs::write(path, bytes).unwrap();
 }
 
+fn model(bundle: &Path, materials: &mut Value) {
+    for file in materials["weights"].as_array_mut().unwrap() {
+        let path = bundle.join("data/model").join(file["name"].as_str().unwrap());
+        let (digest, bytes) = Digest::of_reader(&mut File::open(path).unwrap()).unwrap();
+        (file["sha256"], file["bytes"]) = (digest.to_string().into(), bytes.into());
+    }
+}
+
 fn render(bundle: &Path) {
     let results: Results =
         serde_json::from_str(&fs::read_to_string(bundle.join("data/results.json")).unwrap()).unwrap();
@@ -319,12 +330,12 @@ fn list_captures(bundle: &Path) {
     let mut captures: Vec<CaptureEntry> = captures.collect();
     captures.extend(elsewhere.filter(|entry| !bundle.join(&entry.path).exists()));
     captures.sort_by(|a, b| a.path.cmp(&b.path));
-    let list = CaptureList { schema: CAPTURES_SCHEMA.to_owned(), captures };
+    let list = CaptureList { schema: RecordKind::Captures.schema(), captures };
     fs::write(place, serde_json::to_string(&list).unwrap() + "\n").unwrap();
 }
 
-/// The name of what is in the bundle; none where its records cannot be read.
-fn name(bundle: &Path) -> Option<String> {
+/// The name of what is in the bundle, whose payload has that manifest; none where its records cannot be read.
+fn name(bundle: &Path, payload: &str) -> Option<String> {
     let text = |path: &str| fs::read_to_string(bundle.join(path)).ok().filter(|text| text.len() < 1 << 24);
     let results: Results = serde_json::from_str(&text("data/results.json")?).ok()?;
     let materials: Materials = serde_json::from_str(&text("data/materials.json")?).ok()?;
@@ -332,13 +343,8 @@ fn name(bundle: &Path) -> Option<String> {
         serde_json::from_str(&text(&format!("data/cases/{}.json", summary.id))?).ok()
     };
     let cases: Vec<Case> = results.cases.iter().map(case).collect::<Option<_>>()?;
-    let checkpoints: Vec<&str> =
-        results.checkpoints.iter().map(|checkpoint| checkpoint.id.as_str()).collect();
-    let Results { model, subject, references, tensors, .. } = &results;
-    let inputs = (&materials, model, subject, references, cases, checkpoints, tensors.keep);
-    let run = Digest::of((serde_json::to_string(&inputs).unwrap() + "\n").as_bytes()).to_string();
-    let commit = &materials.git.as_ref()?.commit;
-    Some(format!("{}-{}-{}", &commit[..12], &materials.specs.to_string()[..8], &run[..8]))
+    let law = SpecSet::bundled(&results.architecture.family).ok()?;
+    Some(bundle_name(&results, &materials, &cases, &law, Digest::of(payload.as_bytes())))
 }
 
 fn manifests(bundle: &Path) {
@@ -348,19 +354,20 @@ fn manifests(bundle: &Path) {
         let digest = |path: &Path| Digest::of_reader(&mut File::open(path).unwrap()).unwrap().0;
         listed.map(|(name, path)| format!("{}  {name}\n", digest(&path))).collect()
     };
-    let payload = |path: &str| path.starts_with("data/");
-    let there = files(bundle).into_iter().filter(|(path, _)| payload(path));
+    let is_payload = |path: &str| path.starts_with("data/");
+    let payload = list(&is_payload);
+    let there = files(bundle).into_iter().filter(|(path, _)| is_payload(path));
     let (count, octets) =
         there.fold((0, 0), |(count, octets), (_, path)| (count + 1, octets + path.metadata().unwrap().len()));
     let info = fs::read_to_string(bundle.join("bag-info.txt")).unwrap();
     let kept = info.lines().filter(|line| !line.starts_with("Payload-Oxum"));
-    let named = |line: &str| match name(bundle) {
+    let named = |line: &str| match name(bundle, &payload) {
         Some(name) if line.starts_with("External-Identifier") => format!("External-Identifier: {name}\n"),
         _ => format!("{line}\n"),
     };
     let kept: String = kept.map(named).collect();
     fs::write(bundle.join("bag-info.txt"), format!("{kept}Payload-Oxum: {octets}.{count}\n")).unwrap();
-    fs::write(bundle.join("manifest-sha256.txt"), list(&payload)).unwrap();
-    let tag = |path: &str| !payload(path) && path != "tagmanifest-sha256.txt";
+    fs::write(bundle.join("manifest-sha256.txt"), payload).unwrap();
+    let tag = |path: &str| !is_payload(path) && path != "tagmanifest-sha256.txt";
     fs::write(bundle.join("tagmanifest-sha256.txt"), list(&tag)).unwrap();
 }

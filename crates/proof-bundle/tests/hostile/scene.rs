@@ -12,7 +12,7 @@ use checkpoint_spec::{
     CaseAssay, FaultObservation, FaultResult, FaultWord, Incident, Killer, Repeated, Reservation, Results,
     RunFacts, SpecSet, Traits, Verdict, activation_digest, judge, repeat_digest, repeated_activations,
 };
-use proof_bundle::{BundleContents, DIRTY, Materials};
+use proof_bundle::{BundleContents, DIRTY, Known, Materials};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -35,9 +35,9 @@ pub(crate) struct Told {
     checkpoints: Vec<String>,
     /// The subject's captures are copies of the first reference's.
     subject_is_a_reference: bool,
-    /// A tensor of the subject's first case: its first element is multiplied by that, in the chained run.
+    /// A tensor of the subject's first case: its first element is multiplied by that.
     scaled: BTreeMap<String, f64>,
-    /// A tensor of everyone's first case whose first element is NaN, in the chained run.
+    /// A tensor of everyone's first case whose first element is NaN.
     not_a_number: Option<String>,
     /// The same of the subject's, and the numbers are those from before.
     hidden_not_a_number: Option<String>,
@@ -51,8 +51,10 @@ pub(crate) struct Told {
     dirty_is_told: bool,
     /// The commit.
     commit: Option<String>,
-    /// References beside the first.
+    /// No reference beside the first.
     one_reference: bool,
+    /// The weights are not in the bundle.
+    without_weights: bool,
 }
 
 /// One value told otherwise.
@@ -105,13 +107,16 @@ fn first(told: &Told, folder: &Path) -> PathBuf {
     let mut facts = facts(told, &evidence);
     let assays = golden::assays(&specs, &facts, &evidence);
     if let Some(name) = &told.hidden_not_a_number {
-        first_element(&mut evidence[0].subject.run, name, |_| f64::NAN);
+        first_element(&mut evidence[0].subject.capture, name, |_| f64::NAN);
     }
     let results = results(told, &specs, &mut facts, &assays, &evidence);
     let cases: Vec<Case> = evidence.iter().map(|evidence| evidence.case.clone()).collect();
+    let model = golden::model();
     let contents = BundleContents {
         results: &results,
         materials: &materials(told),
+        diff: None,
+        model: (!told.without_weights).then_some(model.as_path()),
         specs: &SpecSet::sources("gpt2").unwrap(),
         cases: &cases,
         captures: &golden::store(&evidence, folder),
@@ -135,10 +140,10 @@ fn evidence(told: &Told) -> Vec<Evidence> {
     }
     if let Some(first) = all.first_mut() {
         for (name, factor) in &told.scaled {
-            first_element(&mut first.subject.run, name, |value| value * factor);
+            first_element(&mut first.subject.capture, name, |value| value * factor);
         }
         if let Some(name) = &told.not_a_number {
-            first.pairs().for_each(|pair| first_element(&mut pair.run, name, |_| f64::NAN));
+            first.everyone().for_each(|left| first_element(&mut left.capture, name, |_| f64::NAN));
         }
     }
     all
@@ -151,15 +156,13 @@ fn change(told: &Told, evidence: &mut Evidence) {
     if told.subject_is_a_reference {
         let mut copy = evidence.references[0].f32.clone();
         copy.identity = evidence.subject.identity.clone();
-        add_cache(&evidence.subject.run, &mut copy.run);
+        add_cache(&evidence.subject.capture, &mut copy.capture);
         evidence.subject = copy;
     }
     if let Some(layers) = told.layers {
         let gone = format!("h.{layers}.");
-        for pair in evidence.pairs() {
-            for capture in [&mut pair.run, &mut pair.replay] {
-                capture.tensors.retain(|name, _| !name.activation.contains(&gone));
-            }
+        for left in evidence.everyone() {
+            left.capture.tensors.retain(|name, _| !name.activation.contains(&gone));
         }
     }
 }
@@ -273,9 +276,9 @@ fn repeat(specs: &SpecSet, facts: &RunFacts, evidence: &[Evidence], repeated: &m
     let run = |case: &str| {
         let evidence = evidence.iter().find(|evidence| evidence.case.id == case)?;
         let reference = evidence.references.iter().find(|reference| reference.name == name);
-        let pair =
+        let left =
             if is_subject { Some(&evidence.subject) } else { reference.map(|reference| &reference.f32) };
-        pair.map(|pair| &pair.run as &dyn capture::TensorSource)
+        left.map(|left| &left.capture as &dyn capture::TensorSource)
     };
     let traits = Traits::of(name, false);
     let activations = repeated_activations(specs, &facts.architecture, traits, cases).unwrap();
@@ -313,6 +316,10 @@ fn materials(told: &Told) -> Materials {
     let mut materials = GOLDEN.materials.clone();
     let git = materials.git.as_mut().unwrap();
     git.dirty = told.dirty;
+    materials.weights_in_bundle = !told.without_weights;
+    if told.dirty {
+        materials.diff = Known::Unknown("nobody kept it".to_owned());
+    }
     if let Some(commit) = &told.commit {
         git.commit.clone_from(commit);
     }

@@ -2,8 +2,7 @@
 
 use checkpoint_spec::{PeerFigure, Results};
 
-use crate::figures;
-use crate::peers::{Peers, share};
+use crate::peers::{Peers, errors, share};
 use crate::text::plain;
 
 /// One figure of every implementation at every checkpoint that has one.
@@ -19,11 +18,14 @@ impl Table {
         Self::new(results, |figure| figure.budget_used.map(|used| share(Some(used))))
     }
 
-    /// Worst errors in the chained run and in isolation.
+    /// Worst errors chained and from own inputs.
     pub(super) fn errors(results: &Results) -> Self {
-        Self::new(results, |figure| {
-            Some([figure.run_max_abs, figure.replay_max_abs].map(|error| figures::error(error.0)).join(" / "))
-        })
+        Self::new(results, |figure| Some(errors(figure).join(" / ")))
+    }
+
+    /// Shares of a classic ceiling that chained errors come to.
+    pub(super) fn ceilings(results: &Results) -> Self {
+        Self::new(results, |figure| figure.ceiling_used.map(|used| share(Some(used))))
     }
 
     fn new(results: &Results, of: fn(&PeerFigure) -> Option<String>) -> Self {

@@ -1,7 +1,7 @@
 //! What the template shows: texts that are harmless, in the order of the page.
 
 use askama::Template;
-use checkpoint_spec::{CheckpointResult, Comparison, FaultResult, Finding, Mode, Outcome, Results, Verdict};
+use checkpoint_spec::{CheckpointResult, Comparison, FaultResult, Finding, Outcome, Results, Verdict};
 
 use super::growth::Growth;
 use super::peers::Table;
@@ -29,7 +29,10 @@ pub(super) struct Page {
     checkpoints: Vec<CheckpointView>,
     budgets_about: &'static str,
     budgets: Table,
+    peers_about: &'static str,
     peers: Table,
+    ceilings: Table,
+    over_ceiling: Vec<String>,
     growth: Option<Growth>,
     faults_about: String,
     faults: Vec<FaultRow>,
@@ -39,6 +42,7 @@ pub(super) struct Page {
     laws_about: &'static str,
     laws: Vec<[String; 7]>,
     breaches: Vec<String>,
+    voices: Vec<String>,
     disagreement: Option<String>,
     incidents: Vec<Titled>,
     reservations: Vec<String>,
@@ -109,14 +113,15 @@ struct CheckpointView {
     verdict: &'static str,
     open: bool,
     compared: String,
-    error: String,
-    used: String,
-    /// Percent of the bar that is filled.
-    bar: u32,
-    over: bool,
+    chained: String,
+    isolated: String,
     /// What the subject uses of the rounding budget.
     budget: String,
-    over_budget: bool,
+    /// Percent of its bar that is filled.
+    bar: u32,
+    over: bool,
+    /// What the subject's chained error comes to of a classic ceiling.
+    ceiling: String,
     ties: String,
     place: String,
     kinds: Vec<Kind>,
@@ -130,10 +135,8 @@ struct Kind {
     name: String,
     verdict: &'static str,
     compared: String,
-    run: String,
-    replay: String,
+    error: String,
     used: String,
-    budget: String,
     place: String,
 }
 
@@ -172,7 +175,10 @@ impl Page {
             checkpoints: results.checkpoints.iter().map(|c| CheckpointView::new(results, c)).collect(),
             budgets_about: peers::BUDGETS,
             budgets: Table::budgets(results),
+            peers_about: peers::ERRORS,
             peers: Table::errors(results),
+            ceilings: Table::ceilings(results),
+            over_ceiling: peers::over_ceiling(results),
             growth: Growth::new(results),
             faults_about: faults::summary(&results.faults),
             faults: results.faults.faults.iter().map(FaultRow::new).collect(),
@@ -182,6 +188,7 @@ impl Page {
             laws_about: laws::ABOUT,
             laws: results.laws.numbers.iter().map(laws::row).collect(),
             breaches: laws::findings(results).collect(),
+            voices: results.quorum.voices.iter().map(phrases::voice).collect(),
             disagreement: results.quorum.disagreement.as_ref().map(finding),
             incidents: results.incidents.iter().map(incident).collect(),
             reservations: results.reservations.iter().map(reservation).collect(),
@@ -226,7 +233,7 @@ fn cards(results: &Results) -> Vec<Card> {
             "the same bits when asked again".to_owned(),
         ),
         card("laws", words::verdict(results.laws.verdict).to_owned(), "kept between cases".to_owned()),
-        card("ties", figures::count(totals.ties), "argmax flips within the budget".to_owned()),
+        card("ties", figures::count(totals.ties), "tokens other than the oracle's".to_owned()),
         card("exit code", results.exit_code.to_string(), String::new()),
     ]
 }
@@ -314,9 +321,8 @@ impl Judged {
 impl CheckpointView {
     fn new(results: &Results, checkpoint: &CheckpointResult) -> Self {
         let worst = summary::worst(&checkpoint.comparisons);
-        let (error, used) = worst.map_or_else(Default::default, phrases::worst_figures);
-        let used_of_ceiling = worst.and_then(|c| c.outcome.statistics()).map_or(0.0, |s| s.used.0);
-        let budget = peers::of_subject(results, &checkpoint.id);
+        let subject = peers::of_subject(results, &checkpoint.id);
+        let budget = subject.and_then(|figure| figure.budget_used);
         let departures = summary::departures(results, checkpoint);
         Self {
             id: plain(&checkpoint.id),
@@ -329,12 +335,12 @@ impl CheckpointView {
                 figures::count(checkpoint.compared),
                 figures::count(checkpoint.required)
             ),
-            error,
-            used,
-            bar: bar(used_of_ceiling),
-            over: is_over(used_of_ceiling),
+            chained: peers::chained_error(results, &checkpoint.id),
+            isolated: summary::isolated_error(checkpoint),
             budget: share(budget),
-            over_budget: budget.is_some_and(|used| is_over(used.0)),
+            bar: budget.map_or(0, |used| bar(used.0)),
+            over: budget.is_some_and(|used| is_over(used.0)),
+            ceiling: share(subject.and_then(|figure| figure.ceiling_used)),
             ties: figures::count(checkpoint.ties),
             place: worst.map(phrases::place).unwrap_or_default(),
             kinds: summary::groups(checkpoint, false).iter().map(Kind::new).collect(),
@@ -361,8 +367,8 @@ fn bar(share: f64) -> u32 {
 
 impl Kind {
     fn new(group: &Group<'_>) -> Self {
-        let figure = |mode| group.worst(mode).map(|c| phrases::worst_figures(c).0).unwrap_or_default();
-        let worst = summary::worst(group.comparisons.iter().copied());
+        let (place, (error, used)) =
+            group.worst().map(|(worst, figures)| (phrases::place(worst), figures)).unwrap_or_default();
         Self {
             name: plain(&group.kind),
             verdict: words::comparison(group.verdict()),
@@ -371,11 +377,9 @@ impl Kind {
                 figures::count(group.compared() as u64),
                 figures::count(group.comparisons.len() as u64)
             ),
-            run: figure(Mode::Run),
-            replay: figure(Mode::Replay),
-            used: worst.map(|c| phrases::worst_figures(c).1).unwrap_or_default(),
-            budget: share(group.budget_used()),
-            place: worst.map(phrases::place).unwrap_or_default(),
+            error,
+            used,
+            place,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::bounds::{bounds, worst_elements};
 use crate::summary;
 use crate::table::Cell;
 use crate::text::plain;
-use crate::{command, figures, phrases, words};
+use crate::{command, phrases, words};
 
 pub(super) fn write(page: &mut Page<'_>, results: &Results) {
     let Some(divergent) = summary::divergent(results) else { return };
@@ -42,14 +42,10 @@ fn numbers(page: &mut Page<'_>, comparison: &Comparison) {
 }
 
 fn compared(page: &mut Page<'_>, comparison: &Comparison, s: &StatisticsRecord) {
-    let violations =
-        format!("{} of {} out of bound", figures::count(s.violations), figures::count(s.elements));
-    page.entry("  elements", Style::new(), &violations);
     if let Some(found) = phrases::non_finite(s) {
         page.entry("  non-finite", RED, &found);
     }
     page.entry("  errors", Style::new(), &phrases::errors(s));
-    page.entry("  allowed", Style::new(), &format!("{} of it used", figures::share(s.used.0)));
     for bound in bounds(comparison) {
         let style = if bound.broken { RED } else { Style::new() };
         page.entry(&format!("  {}", bound.label), style, &bound.text);

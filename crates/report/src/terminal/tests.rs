@@ -27,8 +27,13 @@ fn a_divergence_and_what_follows_from_it() {
 }
 
 #[test]
-fn an_element_out_of_its_rounding_budget() {
-    insta::assert_snapshot!(plainly(&fixtures::failing_on_budget()));
+fn moved_data_that_is_not_what_it_was() {
+    insta::assert_snapshot!(plainly(&fixtures::failing_on_bits()));
+}
+
+#[test]
+fn a_chained_error_over_a_ceiling_that_decides_nothing() {
+    insta::assert_snapshot!(plainly(&fixtures::over_ceiling()));
 }
 
 #[test]
@@ -37,8 +42,18 @@ fn a_systematic_error_within_every_budget() {
 }
 
 #[test]
-fn a_chained_error_beyond_that_of_the_references() {
+fn a_chained_error_beyond_those_of_replicas() {
     insta::assert_snapshot!(plainly(&fixtures::failing_on_chain()));
+}
+
+#[test]
+fn where_no_ceiling_is_stated_none_is_shown() {
+    let mut results = fixtures::passing();
+    for peer in &mut results.peers {
+        peer.ceiling_used = None;
+    }
+    let text = plainly(&results);
+    assert!(text.contains("rounding budget used") && !text.contains("ceiling"), "{text}");
 }
 
 #[test]

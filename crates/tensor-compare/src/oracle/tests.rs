@@ -9,6 +9,7 @@ fn budget() -> RoundingBudget {
     RoundingBudget {
         unit: UNIT,
         confidence: 5.0,
+        allowance: 2.0,
         slices: vec![Slice::Tensor, Slice::Axis(1)],
         shared_rows: false,
     }

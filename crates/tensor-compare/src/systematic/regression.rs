@@ -44,8 +44,6 @@ use super::shared::SharedError;
 use super::sums::Terms;
 use crate::RoundingBudget;
 
-/// The allowance for scale, in rounding units: one for a shared constant, one for an elementary function.
-const ALLOWANCE: f64 = 2.0;
 /// Elements below which two coefficients and a residual cannot be told apart.
 const FEWEST: f64 = 3.0;
 /// Below this share of independent variation the values count as constant, and only a scale is estimated.
@@ -187,9 +185,9 @@ impl Line {
         let by_chance_offset = (t * offset_variance.sqrt()).min(of_bounds_offset);
         Estimate {
             scale,
-            scale_allowed: ALLOWANCE * unit + by_chance + unit * shared.scale,
+            scale_allowed: budget.allowance * unit + by_chance + unit * shared.scale,
             offset: error_mean - scale * center,
-            offset_allowed: ALLOWANCE * unit * self.typical + by_chance_offset + unit * shared.offset,
+            offset_allowed: budget.allowance * unit * self.typical + by_chance_offset + unit * shared.offset,
         }
     }
 

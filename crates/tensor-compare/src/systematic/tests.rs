@@ -41,7 +41,7 @@ fn fit(bug: impl Fn(usize, usize, f64) -> f64) -> Vec<Systematic> {
 }
 
 fn budget(slices: Vec<Slice>) -> RoundingBudget {
-    RoundingBudget { unit: UNIT, confidence: 5.0, slices, shared_rows: false }
+    RoundingBudget { unit: UNIT, confidence: 5.0, allowance: 2.0, slices, shared_rows: false }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use capture::{Capture, Case, Precision, Tensor, TensorName};
 use super::model;
 use crate::checks::{Check, CheckContext, Examination};
 use crate::plan::{Required, Traits, required};
-use crate::results::Mode;
 use crate::spec::SpecSet;
 
 const TRAITS: Traits = Traits { preallocated_cache: true, tokenizer: true };
@@ -24,8 +23,8 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn new(case: Case, precision: Precision) -> Self {
         let specs = SpecSet::bundled("gpt2").unwrap();
-        let plan = required(&specs, &model::architecture(), &case, TRAITS, Mode::Run, precision).unwrap();
-        let capture = model::Implementation::correct(precision).run(&case);
+        let plan = required(&specs, &model::architecture(), &case, TRAITS, precision).unwrap();
+        let capture = model::How::correct(precision).run(&model::tiny(specs.graph()), &case);
         Self { capture, specs, case, precision, plan }
     }
 
@@ -57,6 +56,7 @@ impl Scene {
             architecture: &model::architecture(),
             case: &self.case,
             precision: self.precision,
+            false_alarm: self.specs.judging.false_alarm.probability,
             capture: &self.capture,
             not_contiguous,
             required: &required,

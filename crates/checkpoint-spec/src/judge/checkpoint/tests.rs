@@ -54,9 +54,9 @@ fn a_checkpoint_is_no_better_than_its_requirements() {
 #[test]
 fn a_requirement_that_holds_and_says_something_is_a_reservation() {
     let with = |verdict, reason| of(&[(Pass, false)], &[requirement(verdict, vec![finding(reason)])]);
-    assert_eq!(with(Pass, Reason::Ceiling), Verdict::Conditional);
+    assert_eq!(with(Pass, Reason::Budget), Verdict::Conditional);
     assert_eq!(with(Pass, Reason::Missing), Verdict::Pass);
-    assert_eq!(with(Incomplete, Reason::Ceiling), Verdict::Pass);
+    assert_eq!(with(Incomplete, Reason::Budget), Verdict::Pass);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn an_examination_is_as_bad_as_what_it_found() {
         (&[Reason::Missing], Missing),
         (&[Reason::Missing, Reason::Unreadable], Error),
         (&[Reason::Unreadable], Error),
-        (&[Reason::Missing, Reason::Ceiling], Fail),
-        (&[Reason::Unreadable, Reason::Ceiling], Fail),
+        (&[Reason::Missing, Reason::Budget], Fail),
+        (&[Reason::Unreadable, Reason::Budget], Fail),
         (&[Reason::NonFinite], Fail),
     ] {
         let (spec, place, asked) = asked(Check::Finite);
@@ -124,7 +124,7 @@ fn an_examination_is_as_bad_as_what_it_found() {
 fn a_range_is_a_warning_and_findings_are_kept_up_to_a_number() {
     let (spec, place, asked) = asked(Check::PlausibleRange);
     let mut found = assay(vec![]);
-    found.requirements = vec![examination(spec, place, &[Reason::Ceiling; 9])];
+    found.requirements = vec![examination(spec, place, &[Reason::Budget; 9])];
     let result = examined(spec, place, &asked, &[found]);
     assert_eq!((result.verdict, result.findings.len()), (Pass, FINDINGS));
 }
@@ -171,7 +171,7 @@ fn a_chained_error_is_told_with_what_is_allowed() {
         chained_allowed: Some(Measured(1e-3)),
         ..comparison(Fail, false)
     };
-    assert!(message(&chained).ends_with("1.000e-3 is allowed, three times what the references make"));
+    assert!(message(&chained).ends_with("1.000e-3 is allowed, by the errors of replicas"));
     assert!(!message(&Comparison { reason: Some(Reason::Budget), ..chained }).contains("allowed"));
 }
 
@@ -190,13 +190,13 @@ fn a_tensor_that_no_spec_asks_for_fails() {
 #[test]
 fn a_checkpoint_counts_what_was_compared_and_what_was_tied() {
     let specs = specs();
-    let law = Law { specs: &specs, subject_weights: false, half: false };
+    let law = Law { specs: &specs, subject_weights: false };
     let tied = compared(StatisticsRecord { ties: 2, ..statistics() });
-    let observed = |name: &str, outcome| observation(&specs, name, Mode::Run, outcome);
+    let observed = |name: &str, outcome| observation(&specs, name, Mode::Isolated, outcome);
     let mut fails = observed("logits", failed());
     fails.inputs = vec![TensorName::of_step(0, "ln_f")];
     let assays = [assay(vec![
-        observed("ln_f", failed()),
+        observed("ln_f", missing("subject")),
         observed("token", tied.clone()),
         observed("token", missing("subject")),
         observed("token", tied),
@@ -221,22 +221,23 @@ fn figure(checkpoint: &str, implementation: &str, used: Option<f64>) -> PeerFigu
     PeerFigure {
         checkpoint: checkpoint.to_owned(),
         implementation: implementation.to_owned(),
-        run_max_abs: Measured(0.0),
-        replay_max_abs: Measured(0.0),
+        chained_max_abs: Measured(0.0),
+        isolated_max_abs: Measured(0.0),
         budget_used: used.map(Measured),
+        ceiling_used: None,
     }
 }
 
 /// What is said of which checkpoint, of a run with these figures and no fault panel.
 fn said(peers: &[PeerFigure], requirements: Vec<RequirementResult>) -> Vec<(Option<String>, String)> {
     let specs = specs();
-    let law = Law { specs: &specs, subject_weights: false, half: false };
+    let law = Law { specs: &specs, subject_weights: false };
     let mut checkpoint = judge(law, 1, &facts(), &[], 1, Verdict::Pass);
     checkpoint.requirements = requirements;
     let panel = crate::judge::faults::judge(&specs, &facts());
     let known = Reservation { checkpoint: None, message: "known".to_owned() };
     let facts = RunFacts { reservations: vec![known], ..facts() };
-    let said = reservations(&facts, &[checkpoint], peers, &panel);
+    let said = reservations(&specs, &facts, &[checkpoint], peers, &panel);
     said.into_iter().map(|found| (found.checkpoint, found.message)).collect()
 }
 
@@ -260,7 +261,7 @@ fn a_budget_that_is_half_used_is_a_reservation_of_the_subject() {
 
 #[test]
 fn reservations_are_those_of_the_run_then_those_found() {
-    let warning = requirement(Pass, vec![finding(Reason::Ceiling)]);
+    let warning = requirement(Pass, vec![finding(Reason::Budget)]);
     let told = said(&[figure("01", "subject@f32", Some(0.75))], vec![warning, requirement(Pass, vec![])]);
     let [known, warned, heavy, unproven] = &told[..] else { panic!("{told:?}") };
     assert_eq!(*known, (None, "known".to_owned()));
@@ -269,6 +270,6 @@ fn reservations_are_those_of_the_run_then_those_found() {
     assert_eq!(unproven.0.as_deref(), Some(FAULT_PANEL));
 
     let panel = FaultPanel { extent: Extent::Fast, ..crate::judge::faults::judge(&specs(), &facts()) };
-    assert_eq!(reservations(&facts(), &[], &[], &panel), []);
+    assert_eq!(reservations(&specs(), &facts(), &[], &[], &panel), []);
     assert_eq!(facts().cases[0].0.id, CASE);
 }

@@ -1,6 +1,8 @@
+use tensor_compare::NonFinite;
+
 use super::*;
 use crate::judge::fixtures::{assay, compared, failed, missing, observation, specs, statistics};
-use crate::results::{Outcome, Reason, Verdict};
+use crate::results::{Outcome, Reason, StatisticsRecord, Verdict};
 use crate::spec::SpecSet;
 
 /// An observation of an activation of layer 0, and what it is computed from.
@@ -14,55 +16,53 @@ fn right() -> Outcome {
 }
 
 fn law(specs: &SpecSet) -> Law<'_> {
-    Law { specs, subject_weights: false, half: false }
+    Law { specs, subject_weights: false }
 }
 
 #[test]
-fn a_chained_divergence_taints_everything_downstream_and_nothing_else() {
+fn what_cannot_be_an_input_taints_what_follows_from_it_and_nothing_else() {
     let specs = specs();
-    let run = |name: &str, outcome, inputs: &[&str]| observed(&specs, name, Mode::Run, outcome, inputs);
-    let assay = assay(vec![
-        run("h.{l}.ln_1", right(), &["embd"]),
-        run("h.{l}.mid", failed(), &["embd", "h.0.attn.out"]),
-        run("h.{l}.ln_2", right(), &["h.0.mid"]),
-        run("h.{l}.mlp.fc", failed(), &["h.0.ln_2"]),
-        run("ln_f", right(), &["h.0.ln_1"]),
-    ]);
-    assert_eq!(downstream(law(&specs), &assay), [false, false, true, true, false]);
-}
-
-#[test]
-fn what_is_missing_taints_as_well_and_a_reference_that_is_missing_does_not() {
-    let specs = specs();
-    let after = |outcome| {
-        let first = observed(&specs, "h.{l}.mid", Mode::Run, outcome, &[]);
-        let second = observed(&specs, "h.{l}.ln_2", Mode::Run, right(), &["h.0.mid"]);
-        downstream(law(&specs), &assay(vec![first, second]))[1]
+    let nan = || {
+        let non_finite = NonFinite { actual_nan: 1, ..NonFinite::default() };
+        compared(StatisticsRecord { non_finite, ..statistics() })
     };
-    assert!(after(missing("subject")));
-    assert!(!after(missing("first@f64")));
-    assert!(!after(Outcome::Unreadable { problem: String::new() }));
-}
-
-#[test]
-fn a_replayed_activation_is_a_cause_and_a_composite_the_consequence_of_its_parts() {
-    let specs = specs();
-    let replay = |name: &str, outcome, inputs: &[&str]| observed(&specs, name, Mode::Replay, outcome, inputs);
-    let of = |fc: Outcome, act: Outcome, input: Outcome| {
+    let (expected, found) = (capture::Shape::new([2]).unwrap(), capture::Shape::new([3]).unwrap());
+    let shape = Outcome::ShapeMismatch { expected, found, side: "subject".to_owned() };
+    let unreadable = Outcome::Unreadable { problem: String::new() };
+    let after = |outcome| {
+        let isolated =
+            |name: &str, outcome, inputs: &[&str]| observed(&specs, name, Mode::Isolated, outcome, inputs);
         let assay = assay(vec![
-            observed(&specs, "h.{l}.mlp.fc", Mode::Run, failed(), &[]),
-            replay("h.{l}.ln_2", input, &["h.0.mid"]),
-            replay("h.{l}.mlp.fc", fc, &["h.0.ln_2"]),
-            replay("h.{l}.mlp.act", act, &["h.0.mlp.fc"]),
-            replay("h.{l}.mlp.out", right(), &["h.0.mlp.act"]),
-            replay("whole/h.{l}.mlp.out", failed(), &["h.0.ln_2"]),
+            isolated("h.{l}.ln_1", right(), &["embd"]),
+            isolated("h.{l}.mid", outcome, &["embd", "h.0.attn.out"]),
+            isolated("h.{l}.ln_2", right(), &["h.0.mid"]),
+            isolated("h.{l}.mlp.fc", failed(), &["h.0.ln_2"]),
         ]);
         downstream(law(&specs), &assay)
     };
-    assert_eq!(of(right(), failed(), right()), [false, false, false, false, false, true]);
-    assert_eq!(of(failed(), right(), right()), [false, false, false, false, false, true]);
-    // The composite had its input from the reference: what went wrong there is no cause of its own.
-    assert_eq!(of(right(), right(), failed()), [false; 6]);
+    for outcome in [nan(), shape, unreadable, missing("subject")] {
+        assert_eq!(after(outcome.clone()), [false, false, true, false], "{outcome:?}");
+    }
+    // A wrong value is an input like any other: what follows from it can be judged.
+    for outcome in [failed(), right()] {
+        assert_eq!(after(outcome), [false; 4]);
+    }
+}
+
+#[test]
+fn what_only_a_chain_can_judge_follows_from_everything_in_the_steps() {
+    let specs = specs();
+    let after = |name: &str, step: Option<usize>, outcome| {
+        let mut first = observed(&specs, name, Mode::Isolated, outcome, &[]);
+        first.required.name.step = step;
+        let mut chained = observed(&specs, "generated.logits", Mode::Chained, failed(), &[]);
+        chained.required.name.step = None;
+        downstream(law(&specs), &assay(vec![first, chained]))[1]
+    };
+    assert!(after("h.{l}.mid", Some(0), failed()) && after("h.{l}.mid", Some(0), missing("subject")));
+    assert!(!after("h.{l}.mid", Some(0), right()));
+    assert!(!after("h.{l}.mid", Some(0), missing("graph@f64")));
+    assert!(!after("head.tied", None, failed()));
 }
 
 fn checkpoints(specs: &SpecSet, chosen: impl Fn(&str) -> bool) -> Vec<CheckpointResult> {
@@ -83,41 +83,37 @@ fn checkpoints(specs: &SpecSet, chosen: impl Fn(&str) -> bool) -> Vec<Checkpoint
 }
 
 #[test]
-fn the_first_divergence_is_that_of_execution_and_the_isolated_one_before_the_chained() {
+fn the_first_divergence_is_that_of_execution() {
     let specs = specs();
     let every = checkpoints(&specs, |_| true);
     let of = |name: &str, mode, outcome| observed(&specs, name, mode, outcome, &[]);
     let first = |observations| first(law(&specs), &[assay(vec![]), assay(observations)], &every);
-    assert_eq!(first(vec![of("ln_f", Mode::Run, right())]), None);
+    assert_eq!(first(vec![of("ln_f", Mode::Isolated, right())]), None);
 
     let mut observations = vec![
-        of("h.{l}.mid", Mode::Run, right()),
-        of("ln_f", Mode::Run, failed()),
-        of("logits", Mode::Run, failed()),
+        of("h.{l}.mid", Mode::Isolated, right()),
+        of("ln_f", Mode::Isolated, failed()),
+        of("logits", Mode::Isolated, failed()),
     ];
     let found = first(observations.clone()).unwrap();
-    assert_eq!((found.activation.as_str(), found.mode, found.reason), ("ln_f", Mode::Run, Reason::Ceiling));
+    assert_eq!(
+        (found.activation.as_str(), found.mode, found.reason),
+        ("ln_f", Mode::Isolated, Reason::Exact)
+    );
     assert_eq!((found.case.as_str(), found.step, found.checkpoint.as_str()), ("tiny", Some(0), "01"));
-
-    observations.push(of("whole/logits", Mode::Replay, failed()));
-    observations.push(of("ln_f", Mode::Replay, failed()));
-    assert_eq!(first(observations.clone()).unwrap().mode, Mode::Replay);
-    assert_eq!(first(observations.clone()).unwrap().activation, "ln_f");
-
-    // Of activations that a run does not have nothing says when: they come last, and a composite where its result is.
-    observations[1] = of("ln_f", Mode::Run, right());
-    observations[4] = of("ln_f.normalized", Mode::Replay, failed());
-    assert_eq!(first(observations.clone()).unwrap().activation, "whole/logits");
-    observations.swap(3, 4);
-    assert_eq!(first(observations).unwrap().activation, "whole/logits");
+    observations.swap(1, 2);
+    assert_eq!(first(observations.clone()).unwrap().activation, "logits");
+    observations[1] = of("generated.logits", Mode::Chained, failed());
+    let found = first(observations).unwrap();
+    assert_eq!((found.mode, found.reason), (Mode::Chained, Reason::Chained));
 }
 
 #[test]
 fn a_divergence_at_a_checkpoint_that_is_not_reported_is_passed_over() {
     let specs = specs();
     let observations = vec![
-        observed(&specs, "ln_f", Mode::Run, failed(), &[]),
-        observed(&specs, "logits", Mode::Run, failed(), &[]),
+        observed(&specs, "ln_f", Mode::Isolated, failed(), &[]),
+        observed(&specs, "logits", Mode::Isolated, failed(), &[]),
     ];
     let of = |chosen: fn(&str) -> bool| {
         first(law(&specs), &[assay(observations.clone())], &checkpoints(&specs, chosen))

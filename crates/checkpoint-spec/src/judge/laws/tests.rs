@@ -97,7 +97,7 @@ fn what_was_not_compared_or_not_as_closely_is_not_kept() {
     let incomplete = (Verdict::Incomplete, Verdict::Incomplete);
     assert_eq!(after(SUBJECT, CAUSALITY, |numbers| numbers.compared -= 1), incomplete);
     assert_eq!(after(SUBJECT, CAUSALITY, |numbers| numbers.compared += 1), incomplete);
-    assert_eq!(after(SUBJECT, CAUSALITY, |numbers| numbers.bound = LawBound::Ceiling), incomplete);
+    assert_eq!(after(SUBJECT, CAUSALITY, |numbers| numbers.bound = LawBound::Replicas), incomplete);
     assert_eq!(of(vec![]).verdict, Verdict::Incomplete);
     // Numbers that are there twice are of neither.
     let mut twice = kept();
@@ -107,7 +107,7 @@ fn what_was_not_compared_or_not_as_closely_is_not_kept() {
     let (found, _) = after(SUBJECT, CAUSALITY, |numbers| (numbers.required, numbers.compared) = (1, 1));
     assert_eq!(found, Verdict::Incomplete);
     let mut written = kept();
-    written.iter_mut().for_each(|numbers| (numbers.required, numbers.bound) = (1, LawBound::Ceiling));
+    written.iter_mut().for_each(|numbers| (numbers.required, numbers.bound) = (1, LawBound::Replicas));
     for (found, kept) in of(written).numbers.iter().zip(kept()) {
         assert_eq!((found.required, found.bound), (kept.required, kept.bound));
     }

@@ -11,7 +11,7 @@ use crate::results::{Incident, Mode, Reason};
 /// Whether digests are enough of this case, by what is kept.
 fn digest_only(keep: Keep, assay: &CaseAssay, incident: Option<Option<&str>>) -> bool {
     let specs = specs();
-    let law = Law { specs: &specs, subject_weights: false, half: false };
+    let law = Law { specs: &specs, subject_weights: false };
     let incidents = incident.map(|case| Incident {
         implementation: "first@f32".to_owned(),
         case: case.map(str::to_owned),
@@ -25,12 +25,12 @@ fn digest_only(keep: Keep, assay: &CaseAssay, incident: Option<Option<&str>>) ->
 }
 
 fn clean() -> CaseAssay {
-    assay(vec![observation(&specs(), "ln_f", Mode::Run, compared(statistics()))])
+    assay(vec![observation(&specs(), "ln_f", Mode::Isolated, compared(statistics()))])
 }
 
 #[test]
 fn everything_or_nothing_is_kept_as_asked() {
-    let failing = assay(vec![observation(&specs(), "ln_f", Mode::Run, failed())]);
+    let failing = assay(vec![observation(&specs(), "ln_f", Mode::Isolated, failed())]);
     for assay in [clean(), failing] {
         assert!(!digest_only(Keep::Full, &assay, None));
         assert!(digest_only(Keep::Digest, &assay, None));
@@ -42,7 +42,7 @@ fn of_a_case_that_is_not_plainly_right_the_tensors_are_kept() {
     let kept = |assay: &CaseAssay| !digest_only(Keep::Failing, assay, None);
     assert!(!kept(&clean()));
     for outcome in [failed(), missing("subject"), missing("first@f64")] {
-        assert!(kept(&assay(vec![observation(&specs(), "ln_f", Mode::Run, outcome)])));
+        assert!(kept(&assay(vec![observation(&specs(), "ln_f", Mode::Isolated, outcome)])));
     }
     let examined = |findings| ExaminedRequirement {
         spec: 0,
@@ -50,12 +50,11 @@ fn of_a_case_that_is_not_plainly_right_the_tensors_are_kept() {
         required: 1,
         examination: Examination { checked: 1, findings },
     };
-    assert!(kept(&CaseAssay { requirements: vec![examined(vec![finding(Reason::Ceiling)])], ..clean() }));
+    assert!(kept(&CaseAssay { requirements: vec![examined(vec![finding(Reason::Invariant)])], ..clean() }));
     assert!(!kept(&CaseAssay { requirements: vec![examined(vec![])], ..clean() }));
     assert!(kept(&CaseAssay { unexpected: vec![TensorName::of_step(0, "more")], ..clean() }));
     let quorum = |outcome| QuorumObservation {
         name: TensorName::of_step(0, "ln_f"),
-        mode: Mode::Run,
         between: "second@f64 against first@f64".to_owned(),
         outcome,
     };

@@ -1,8 +1,9 @@
 //! One activation against the others.
 
 use super::text_is_there;
-use crate::plan::InputTemplate;
-use crate::spec::{ActivationSpec, Kind, NonFinitePolicy, Rule, SpecSet, Steps};
+use graph::InputTemplate;
+
+use crate::spec::{ActivationSpec, Judgement, Kind, NonFinitePolicy, Rule, SpecSet, Steps};
 
 /// Symbols of the model.
 const MODEL: &[&str] = &["C", "D", "H", "Dh", "F", "V"];
@@ -14,29 +15,23 @@ const STEP: &[&str] = &["S", "P", "K"];
 pub(super) fn validate(set: &SpecSet, activation: &ActivationSpec) -> Result<(), String> {
     check_name(activation)?;
     check_shape(activation)?;
-    check_rule(activation)?;
+    check_judgement(set, activation)?;
     check_values(activation)?;
-    check_replay(activation)?;
-    activation.validate_budget()?;
-    activation.inputs.iter().try_for_each(|input| {
+    activation.all_inputs().iter().try_for_each(|input| {
         check_input(set, activation, input).map_err(|problem| format!("input `{input}`: {problem}"))
     })
 }
 
 /// The name under which a spec declares what an input names: `{l-1}` and `{L-1}` are layers like any other.
-pub(super) fn template(input: &str) -> String {
+fn template(input: &str) -> String {
     input.replace("{l-1}", "{l}").replace("{L-1}", "{l}")
 }
 
 fn check_name(activation: &ActivationSpec) -> Result<(), String> {
-    let name = activation.name.strip_prefix("whole/").unwrap_or(&activation.name);
-    let bare = name.replacen("{l}", "0", 1);
+    let bare = activation.name.replacen("{l}", "0", 1);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
     if bare.is_empty() || !bare.chars().all(allowed) {
         return Err("a name is letters, digits, `.` and `_`, and `{l}` at most once".to_owned());
-    }
-    if activation.composite != activation.name.starts_with("whole/") {
-        return Err("composites, and nothing else, have names that start with `whole/`".to_owned());
     }
     Ok(())
 }
@@ -57,14 +52,60 @@ fn check_shape(activation: &ActivationSpec) -> Result<(), String> {
     if activation.shape.is_empty() { Err("the shape is empty".to_owned()) } else { Ok(()) }
 }
 
-fn check_rule(activation: &ActivationSpec) -> Result<(), String> {
-    let (reason, fits) = match &activation.rule {
-        Rule::Classic { reason, .. } => (reason, activation.kind == Kind::Float),
-        Rule::Tie { reason } => (reason, activation.kind == Kind::Token),
+fn check_judgement(set: &SpecSet, activation: &ActivationSpec) -> Result<(), String> {
+    if let Some(ceiling) = &activation.ceiling {
+        text_is_there("ceiling.reason", &ceiling.reason)?;
+        if activation.kind != Kind::Float {
+            return Err("a ceiling is for floats".to_owned());
+        }
+    }
+    match (&activation.op, &activation.rule) {
+        (Some(_), None) => check_operation(set, activation),
+        (None, Some(rule)) => check_rule(activation, rule),
+        (Some(_), Some(_)) => {
+            Err("has an operation and a rule; one of them says how it is judged".to_owned())
+        }
+        (None, None) => Err("has neither an operation nor a rule: nothing could judge it".to_owned()),
+    }
+}
+
+fn check_operation(set: &SpecSet, activation: &ActivationSpec) -> Result<(), String> {
+    if activation.steps != Steps::Every {
+        return Err("what has an operation occurs in every step".to_owned());
+    }
+    if !activation.inputs.is_empty() {
+        return Err("the operation names the inputs; `inputs` is for what has none".to_owned());
+    }
+    if let Some(budget) = &activation.budget {
+        text_is_there("budget.reason", &budget.reason)?;
+    }
+    match activation.judgement() {
+        Some(Judgement::Budget(op)) if activation.kind == Kind::Float => {
+            if !set.operations.contains_key(op.name()) {
+                return Err(format!("there is no law for the operation `{}`", op.name()));
+            }
+            // The law of an operation may name an axis that not all of its results have.
+            let own = activation.budget.as_ref().map(|budget| &budget.slices);
+            let unknown = own.into_iter().flatten().find(|slice| activation.slice(slice).is_none());
+            let none = |slice: &String| format!("the slice `{slice}` is no axis of {:?}", activation.shape);
+            unknown.map_or(Ok(()), |slice| Err(none(slice)))
+        }
+        Some(Judgement::Budget(op)) => Err(format!("`{}` gives floats", op.name())),
+        _ if activation.budget.is_some() => Err("moves data and has a rounding budget".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_rule(activation: &ActivationSpec, rule: &Rule) -> Result<(), String> {
+    let (reason, fits) = match rule {
         Rule::Exact { reason } | Rule::Derived { reason, .. } => (reason, true),
+        Rule::Chained { reason } => (reason, activation.kind == Kind::Float),
     };
     text_is_there("reason", reason)?;
-    if fits { Ok(()) } else { Err("a classic bound is for floats, a tie rule for tokens".to_owned()) }
+    if activation.budget.is_some() {
+        return Err("a rounding budget is for what has an operation".to_owned());
+    }
+    if fits { Ok(()) } else { Err("a chained bound is for floats".to_owned()) }
 }
 
 fn check_values(activation: &ActivationSpec) -> Result<(), String> {
@@ -82,19 +123,6 @@ fn check_values(activation: &ActivationSpec) -> Result<(), String> {
     Ok(())
 }
 
-fn check_replay(activation: &ActivationSpec) -> Result<(), String> {
-    if activation.composite && !activation.replay {
-        return Err("a composite exists in replays only, so it needs `replay = true`".to_owned());
-    }
-    if activation.replay && activation.steps != Steps::Every {
-        return Err("only what occurs in every step is replayed".to_owned());
-    }
-    if activation.replay && activation.inputs.is_empty() && !matches!(activation.rule, Rule::Derived { .. }) {
-        return Err("what is replayed needs inputs".to_owned());
-    }
-    Ok(())
-}
-
 fn check_input(set: &SpecSet, activation: &ActivationSpec, input: &str) -> Result<(), String> {
     let parsed = InputTemplate::parse(input);
     for name in parsed.alternatives() {
@@ -102,9 +130,6 @@ fn check_input(set: &SpecSet, activation: &ActivationSpec, input: &str) -> Resul
         let Some((_, _, found)) = set.activations().find(|(_, _, found)| found.name == template) else {
             return Err("there is no such activation".to_owned());
         };
-        if found.composite {
-            return Err("a composite is nobody's input".to_owned());
-        }
         if found.steps == Steps::Case && activation.steps != Steps::Case {
             return Err("what belongs to the whole case is no input of a step".to_owned());
         }

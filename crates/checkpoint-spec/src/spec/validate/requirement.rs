@@ -45,7 +45,7 @@ fn covered(spec: &Spec, activation: &ActivationSpec) -> Result<(), String> {
     if !by(Check::Agreement) {
         return uncovered("compared");
     }
-    if activation.kind == Kind::Float && !activation.composite && !by(Check::Finite) {
+    if activation.kind == Kind::Float && !by(Check::Finite) {
         return uncovered("scanned for NaN and infinity");
     }
     if activation.range.is_some() && !by(Check::PlausibleRange) {

@@ -10,7 +10,7 @@ use crate::fault::{Ground, PeerTable, against_peers};
 use crate::implementation::Means;
 use crate::model::ModelSource;
 use crate::progress::Progress;
-use crate::run::{self, Request};
+use crate::run::{self, Law, Request};
 
 /// The case with a place for every fault.
 const CASE: &str = "batch-decode";
@@ -21,8 +21,10 @@ pub(super) fn table(specs: &SpecSet, means: &Means, progress: &Progress, work: &
     let request = Request::of_rust(model, &[CASE.to_owned()], means, Extent::All)?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(specs, &request.model.architecture, &cases)?;
-    let produced = run::produce(&request, means, progress, work, (specs, confidence))?;
+    let model = request.model.oracle(specs)?;
+    let law = Law { specs, confidence, model: &model };
+    let produced = run::produce(&request, means, progress, work)?;
     let facts = run::facts(&request, means, &produced)?;
-    let ground = Ground { request: &request, means, produced: &produced, specs, confidence, facts: &facts };
+    let ground = Ground { request: &request, means, produced: &produced, law, facts: &facts };
     against_peers(ground, progress)
 }

@@ -1,16 +1,15 @@
-//! Bugs with names, put into the Rust GPT-2 from outside: its public data is altered, or the output of its replay.
+//! Bugs with names, put into the Rust GPT-2 from outside: its public data is altered, or one of its components.
 
-use anyhow::{Context, Result};
-use capture::{Tensor, TensorName};
-use checkpoint_spec::direct_inputs;
+use anyhow::Result;
+use capture::Tensor;
 use gpt2::Gpt2;
 use gpt2::layers::LayerNorm;
 use half::{bf16, f16};
-use ndarray::{ArrayView1, ArrayViewMut2, ArrayViewMutD};
+use ndarray::{ArrayView1, ArrayViewMut2, ArrayViewMutD, Axis};
 
-use super::ground::Ground;
 use super::smallest::median_size;
 use crate::fault::arithmetic::{gelu_erf, normalise};
+use crate::fault::look::{Look, give};
 
 /// One bug at one place.
 pub(super) struct Fault {
@@ -28,15 +27,12 @@ pub(super) struct Fault {
 pub(super) enum Injection {
     /// Other weights or constants.
     Model(Box<dyn Fn(&mut Gpt2)>),
-    /// Other results of the replay.
-    Outputs(Box<Compute>),
+    /// A component that computes something else from what it is given.
+    Component(Box<Component>),
 }
 
-/// Computes what a bug makes of a replay.
-pub(super) type Compute = dyn Fn(&Ground<'_>) -> Result<Outputs>;
-
-/// Replayed activations that a bug changes.
-pub(super) type Outputs = Vec<(TensorName, Tensor)>;
+/// What a component makes of an activation; none where it leaves it alone.
+pub(super) type Component = dyn Fn(&Look<'_>) -> Result<Option<Tensor>>;
 
 /// Weights that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +122,7 @@ pub(super) fn ordinary(layer: usize) -> Vec<Fault> {
             bug: "unbiased variance (divided by D − 1)",
             place: part.name(layer),
             checkpoint: "01",
-            injection: Injection::Outputs(Box::new(move |ground| unbiased(ground, part, layer))),
+            injection: Injection::Component(Box::new(move |look| unbiased(look, part, layer))),
         });
     }
     for part in Part::ALL {
@@ -167,7 +163,7 @@ pub(super) fn saturated(layer: usize) -> Fault {
         bug: "softmax without subtracting the maximum (scores of 128 and more)",
         place: format!("h.{layer}.attn"),
         checkpoint: "05",
-        injection: Injection::Outputs(Box::new(move |ground| bare_softmax(ground, layer))),
+        injection: Injection::Component(Box::new(move |look| bare_softmax(look, layer))),
     }
 }
 
@@ -200,47 +196,43 @@ fn largest(values: &[f64]) -> usize {
 }
 
 /// A norm's outputs with the variance divided by D − 1.
-fn unbiased(ground: &Ground<'_>, part: Part, layer: usize) -> Result<Outputs> {
-    let mut model = ground.model.clone();
-    let norm = part.norm(&mut model, layer).context("not a norm")?.clone();
-    let width = norm.weight.len();
-    let output = TensorName::of_step(0, part.name(layer));
-    let required =
-        ground.required.iter().find(|required| required.name == output).context("no such activation")?;
-    let input = direct_inputs(ground.specs, ground.architecture, &ground.case, required);
-    let x = ground.input(input.first().context("a norm has an input")?)?;
-    let (mut normalized, mut scaled) = (Vec::new(), Vec::new());
-    for row in x.chunks_exact(width) {
-        for (n, (g, b)) in normalise(ArrayView1::from(row), norm.epsilon, 1.0)
-            .into_iter()
-            .zip(norm.weight.iter().zip(&norm.bias))
+fn unbiased(look: &Look<'_>, part: Part, layer: usize) -> Result<Option<Tensor>> {
+    let mut model = look.model.clone();
+    let Some(norm) = part.norm(&mut model, layer) else { return Ok(None) };
+    let name = part.name(layer);
+    let is_scaled = look.is_named(&name);
+    if !is_scaled && !look.is_named(&format!("{name}.normalized")) {
+        return Ok(None);
+    }
+    let mut values = if part == Part::Ln2 { look.beside("mid")? } else { look.stream()? };
+    let last = Axis(values.ndim() - 1);
+    for mut row in values.lanes_mut(last) {
+        let normalized = normalise(ArrayView1::from(&row.to_vec()), norm.epsilon, 1.0);
+        for (to, (n, (g, b))) in
+            row.iter_mut().zip(normalized.into_iter().zip(norm.weight.iter().zip(&norm.bias)))
         {
-            normalized.push(n);
-            scaled.push(n * g + b);
+            *to = if is_scaled { n * g + b } else { n };
         }
     }
-    let dimensions = required.shape.dimensions();
-    let before = TensorName::of_step(0, format!("{}.normalized", part.name(layer)));
-    Ok(vec![
-        (before, Tensor::from_f32(dimensions, &normalized)?),
-        (output, Tensor::from_f32(dimensions, &scaled)?),
-    ])
+    give(look, &values)
 }
 
 /// `exp(scores) / Σ exp(scores)` as it stands, over the keys up to the query.
-fn bare_softmax(ground: &Ground<'_>, layer: usize) -> Result<Outputs> {
-    let name = TensorName::of_step(0, format!("h.{layer}.attn.probs"));
-    let shape = ground.correct(&name)?.shape().clone();
-    let mut values = ground.input(&TensorName::of_step(0, format!("h.{layer}.attn.scores")))?;
-    let (queries, keys) = (shape.dimensions()[2], shape.dimensions()[3]);
-    for (row, scores) in values.chunks_exact_mut(keys).enumerate() {
+fn bare_softmax(look: &Look<'_>, layer: usize) -> Result<Option<Tensor>> {
+    if !look.is(layer, "attn.probs") {
+        return Ok(None);
+    }
+    let mut values = look.beside("attn.scores")?;
+    let (queries, keys) = (values.shape()[2], values.shape()[3]);
+    for (row, mut scores) in values.lanes_mut(Axis(3)).into_iter().enumerate() {
         let seen = keys - queries + row % queries + 1;
-        scores[seen..].fill(0.0);
-        scores[..seen].iter_mut().for_each(|score| *score = score.exp());
-        let total: f32 = scores.iter().sum();
+        for (key, score) in scores.iter_mut().enumerate() {
+            *score = if key < seen { score.exp() } else { 0.0 };
+        }
+        let total: f32 = scores.sum();
         scores.iter_mut().for_each(|p| *p /= total);
     }
-    Ok(vec![(name, Tensor::from_f32(shape.dimensions(), &values)?)])
+    give(look, &values)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use checkpoint_spec::{FaultWord, Measured};
 
-use super::alarms::Alarms;
+use super::alarms::Gate;
 use super::named::{Budget, Correct, Row as NamedRow};
 use super::rules::Rule;
 use super::smallest::{Bug, Row, Smallest};
@@ -12,8 +12,8 @@ use super::{Detection, Report};
 use crate::fault::{PEERS, PeerRow, PeerTable};
 
 const INTRODUCTION: &str = "\
-Each figure is the smallest factor f, halved from 0.1, at which a rule still refuses the result of the Rust GPT-2's \
-replay, in the first, a middle and the last layer (the worst of the three). `any`: f = 1e-9 is seen, for elements of \
+Each figure is the smallest factor f, halved from 0.1, at which a rule still refuses a result of the Rust GPT-2, judged \
+from its own inputs, in the first, a middle and the last layer (the worst of the three). `any`: f = 1e-9 is seen, for elements of \
 size 0 may not change. All rules are held against the same f64 oracle. allclose is `numpy.allclose` with rtol = atol, \
 assert_close is `torch.testing.assert_close` with its f32 defaults (rtol 1.3e-6, atol 1e-5).
 
@@ -27,12 +27,19 @@ const SMALLEST_TOLD: f64 = 1e-9;
 
 /// All tables.
 pub fn markdown(report: &Report) -> String {
-    let mut text = INTRODUCTION.to_owned();
+    let mut text = String::new();
+    if !report.models.is_empty() {
+        text += INTRODUCTION;
+    }
     for model in &report.models {
         detection(&mut text, model);
     }
-    false_alarms(&mut text, &report.alarms);
-    faults(&mut text, &report.faults);
+    if !report.gates.is_empty() {
+        gates(&mut text, &report.gates);
+    }
+    if let Some(table) = &report.faults {
+        faults(&mut text, table);
+    }
     text
 }
 
@@ -98,9 +105,13 @@ fn short(template: &str) -> &str {
 }
 
 fn named_row(text: &mut String, row: &NamedRow) {
+    let accused = match row.accused.as_slice() {
+        [] => String::new(),
+        accused => format!(" (**and accuses {}**)", accused.join(", ")),
+    };
     let (first, share) = match &row.budget {
         Budget::Seen(first) => (
-            format!("{} `{}`", first.checkpoint, first.activation),
+            format!("{} `{}`{accused}", first.checkpoint, first.activation),
             format!("element {}, systematic {}", share(first.elements), share(first.systematic)),
         ),
         Budget::Unseen(used) => ("**unseen**".to_owned(), share(*used)),
@@ -139,39 +150,25 @@ fn of_correct(correct: &Correct) -> String {
     )
 }
 
-fn false_alarms(text: &mut String, alarms: &Alarms) {
+fn gates(text: &mut String, gates: &[Gate]) {
+    let refused = gates.iter().filter(|gate| gate.exit_code != 0).count();
     line(
         text,
-        &format!(
-            "## False alarms: {} in {} cases on {}\n",
-            alarms.count(),
-            alarms.cases,
-            alarms.models.join(", ")
-        ),
+        &format!("## False alarms: {refused} of {} gates over correct implementations\n", gates.len()),
     );
-    line(text, "| correct implementation | tensors judged | budget used, element | systematic | alarms |");
-    line(text, "|---|---|---|---|---|");
-    for tally in &alarms.variants {
-        let (elements, systematic) = (share(tally.elements), share(tally.systematic));
-        let count = tally.element_alarms + tally.systematic_alarms;
-        line(
-            text,
-            &format!("| {} | {} | {elements} | {systematic} | {count} |", tally.variant, tally.comparisons),
-        );
+    line(
+        text,
+        "| model | subject | exit code | comparisons | budget used, element | systematic | of a ceiling |",
+    );
+    line(text, "|---|---|---|---|---|---|---|");
+    for gate in gates {
+        let Gate { configuration, subject, exit_code, comparisons, .. } = gate;
+        let shares = [gate.elements, gate.systematic, gate.ceiling].map(share).join(" | ");
+        line(text, &format!("| {configuration} | {subject} | {exit_code} | {comparisons} | {shares} |"));
     }
-    for accused in &alarms.accusations {
-        line(
-            text,
-            &format!(
-                "\n**False alarm**: {} on {}, case {}: `{}`, element {}, systematic {}",
-                accused.variant,
-                accused.model,
-                accused.case,
-                accused.tensor,
-                share(accused.elements),
-                share(accused.systematic)
-            ),
-        );
+    for gate in gates.iter().filter(|gate| gate.exit_code != 0) {
+        let said = gate.said.join("; ");
+        line(text, &format!("\n**False alarm**: {} on {}: {said}", gate.subject, gate.configuration));
     }
 }
 

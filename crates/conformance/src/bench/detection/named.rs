@@ -1,13 +1,17 @@
-//! Which rule sees which of the bugs with names, and where.
+//! Which rule sees which of the bugs with names, and where: each is put into a correct run, what follows is computed from it
+//! by correct components, and everything is judged from its own inputs.
 
 use anyhow::Result;
 use capture::{Capture, TensorName};
-use checkpoint_spec::Measured;
+use checkpoint_spec::{Measured, Required};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::faults::{Fault, Injection};
 use super::ground::Ground;
-use super::rules::{Rule, Sight};
+use super::rules::{Rule, Sight, Site};
+use crate::fault::chain;
+use crate::fault::look::Look;
 
 /// What became of one bug at one place.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +24,8 @@ pub struct Row {
     pub checkpoint: String,
     /// What the rounding budget made of it.
     pub budget: Budget,
+    /// What is refused beyond the checkpoint where it sits: right code, accused for what it was given.
+    pub accused: Vec<String>,
     /// Whether any activation shows it to the spec's ceiling and to the peers, in the order of [`Rule::OTHERS`].
     pub others: [bool; Rule::OTHERS.len()],
 }
@@ -76,9 +82,8 @@ pub(super) fn correct(ground: &Ground<'_>) -> Result<Correct> {
         refused: Vec::new(),
         refused_by_others: [0; Rule::OTHERS.len()],
     };
-    for required in &ground.required {
-        let Some(site) = ground.site(required)? else { continue };
-        let sight = site.look(ground.correct(&required.name)?)?;
+    let sights = seen(ground, &ground.run, |_| true)?;
+    for (required, _, sight) in &sights {
         let name = required.name.to_string();
         if sight.seen_by_budget() {
             correct.refused.push(name.clone());
@@ -92,6 +97,23 @@ pub(super) fn correct(ground: &Ground<'_>) -> Result<Correct> {
     Ok(correct)
 }
 
+/// What the rules say of all activations of a run that are wanted and rounded, in execution order.
+fn seen<'a>(
+    ground: &'a Ground<'_>,
+    run: &Capture,
+    wanted: impl Fn(&TensorName) -> bool + Sync,
+) -> Result<Vec<(&'a Required, &'a str, Sight)>> {
+    let look = |required: &'a Required| {
+        let site = Site::open(ground, required, run)?;
+        let sight =
+            |site: Site<'a>| Ok((required, site.checkpoint, site.look(run.require(&required.name)?)?));
+        site.map(sight).transpose()
+    };
+    let wanted = ground.required.par_iter().filter(|required| wanted(&required.name));
+    let looked: Vec<Result<Option<_>>> = wanted.map(look).collect();
+    looked.into_iter().filter_map(Result::transpose).collect()
+}
+
 fn worse(figure: &mut Measured, place: &mut String, found: f64, name: &str) {
     if figure.or_worse(found.into()) != *figure {
         *figure = found.into();
@@ -102,23 +124,24 @@ fn worse(figure: &mut Measured, place: &mut String, found: f64, name: &str) {
 /// What the rules say of a fault.
 pub(super) fn examine(ground: &Ground<'_>, fault: &Fault) -> Result<Row> {
     let faulty = inject(ground, fault)?;
-    let (mut first, mut used, mut changed) = (None, Measured(0.0), false);
+    let changed = |name: &TensorName| faulty.tensors.get(name) != ground.run.tensors.get(name);
+    let sights = seen(ground, &faulty, changed)?;
+    let (mut first, mut used, mut accused) = (None, Measured(0.0), Vec::new());
     let mut others = [false; Rule::OTHERS.len()];
-    for required in &ground.required {
+    for (required, checkpoint, sight) in &sights {
         let name = &required.name;
-        let (actual, correct) = (faulty.require(name)?, ground.correct(name)?);
-        if actual == correct {
-            continue;
+        if *checkpoint == fault.checkpoint {
+            used = used.or_worse(sight.elements.into()).or_worse(sight.systematic_used().into());
+            let Some(site) = Site::open(ground, required, &ground.run)? else { continue };
+            let as_it_was = site.look(ground.run.require(name)?)?;
+            // Who refuses the correct result too has seen nothing.
+            let newly = |rule: Rule| sight.refused[rule.index()] && !as_it_was.refused[rule.index()];
+            others.iter_mut().zip(Rule::OTHERS).for_each(|(seen, rule)| *seen |= newly(rule));
+        } else if sight.seen_by_budget() {
+            accused.push(name.to_string());
         }
-        let Some(site) = ground.site(required)? else { continue };
-        changed = true;
-        let (sight, as_it_was) = (site.look(actual)?, site.look(correct)?);
-        // Who refuses the correct result too has seen nothing.
-        let newly = |rule: Rule| sight.refused[rule.index()] && !as_it_was.refused[rule.index()];
-        others.iter_mut().zip(Rule::OTHERS).for_each(|(seen, rule)| *seen |= newly(rule));
-        used = used.or_worse(sight.elements.into()).or_worse(sight.systematic_used().into());
         if first.is_none() && sight.seen_by_budget() {
-            first = Some(seen_at(site.checkpoint, name, &sight));
+            first = Some(seen_at(checkpoint, name, sight));
         }
     }
     Ok(Row {
@@ -127,9 +150,10 @@ pub(super) fn examine(ground: &Ground<'_>, fault: &Fault) -> Result<Row> {
         checkpoint: fault.checkpoint.to_owned(),
         budget: match first {
             Some(first) => Budget::Seen(first),
-            None if changed => Budget::Unseen(used),
-            None => Budget::ChangesNothing,
+            None if sights.is_empty() => Budget::ChangesNothing,
+            None => Budget::Unseen(used),
         },
+        accused,
         others,
     })
 }
@@ -143,17 +167,26 @@ fn seen_at(checkpoint: &str, name: &TensorName, sight: &Sight) -> First {
     }
 }
 
+/// The run with the fault in it. Only the faulty component differs, so that what follows is carried on by correct ones.
 fn inject(ground: &Ground<'_>, fault: &Fault) -> Result<Capture> {
     match &fault.injection {
         Injection::Model(change) => {
             let mut model = ground.model.clone();
             change(&mut model);
-            Ok(model.replay(&ground.case, &ground.inputs, &|_| true)?)
+            Ok(model.run(&ground.case)?)
         }
-        Injection::Outputs(compute) => {
-            let mut capture = ground.correct.clone();
-            capture.tensors.extend(compute(ground)?);
-            Ok(capture)
+        Injection::Component(component) if ground.is_given => {
+            let mut faulty = ground.run.clone();
+            for (name, correct) in &ground.run.tensors {
+                let look = Look::new(ground.model, &ground.case, name, &ground.run, correct);
+                if let Some(tensor) = component(&look)? {
+                    faulty.tensors.insert(name.clone(), tensor);
+                }
+            }
+            Ok(faulty)
+        }
+        Injection::Component(component) => {
+            chain::run(ground.model, &ground.case, &ground.run, component.as_ref())
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The rules that are held against each other: the judge's own, and the peers' as their documentation states them.
 
-use anyhow::{Context, Result, bail};
-use capture::{DType, Precision, Tensor, TensorName, TensorSource};
-use checkpoint_spec::{ActivationSpec, Required, SpecSet};
+use anyhow::{Result, bail};
+use capture::{Capture, DType, Precision, Tensor};
+use checkpoint_spec::{ActivationSpec, Required};
+use oracle::{Bounded, Observed, Operand};
 use serde::Serialize;
 use tensor_compare::{OraclePair, RoundingBudget, Systematic, Tolerance, compare_with_oracle};
+
+use super::ground::Ground;
 
 /// A rule that accepts or refuses a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +67,7 @@ pub(crate) fn all_close(actual: &[f64], expected: &[f64], atol: f64, rtol: f64) 
     actual.len() == expected.len() && actual.iter().zip(expected).all(close)
 }
 
-/// One replayed activation, and all that judges it.
+/// One activation of a run, and all that judges it.
 #[derive(Debug)]
 pub(super) struct Site<'a> {
     /// Id of its checkpoint.
@@ -75,9 +78,9 @@ pub(super) struct Site<'a> {
     pub required: &'a Required,
     oracle: Tensor,
     expected: Vec<f64>,
-    magnitude: Tensor,
+    bound: Tensor,
     budget: RoundingBudget,
-    tolerance: Tolerance,
+    tolerance: Option<Tolerance>,
 }
 
 /// What the rules say of one tensor.
@@ -92,42 +95,37 @@ pub(super) struct Sight {
 }
 
 impl<'a> Site<'a> {
-    /// None for what has no rounding budget: moved data, masks, tokens.
+    /// What is expected from the run's own inputs; none for what has no rounding budget: moved data, masks, tokens.
     pub(super) fn open(
-        specs: &'a SpecSet,
+        ground: &'a Ground<'_>,
         required: &'a Required,
-        oracle: &dyn TensorSource,
-        confidence: f64,
+        run: &Capture,
     ) -> Result<Option<Self>> {
-        let spec = &specs.specs[required.spec];
-        let activation = &spec.activations[required.activation];
-        let (Some(budget), Some(tolerance)) =
-            (activation.rounding_budget(confidence, Precision::F32), activation.rule.replay_tolerance())
+        let Ground { specs, oracle: model, case, confidence, .. } = ground;
+        let activation = specs.of(required);
+        let Some(budget) = specs.budget(activation, *confidence, Precision::F32) else { return Ok(None) };
+        let observed = Observed { model, case, source: run, rules: ground.rules() };
+        let Operand::Floats(Bounded { value, error: Some(error), .. }) = observed.isolated(&required.name)?
         else {
             return Ok(None);
         };
-        let magnitude = TensorName {
-            step: required.name.step,
-            activation: format!("magnitude/{}", required.name.activation),
-        };
-        let oracle_result = require(oracle, &required.name)?;
         Ok(Some(Self {
-            checkpoint: &spec.id,
+            checkpoint: &specs.specs[required.spec].id,
             activation,
             required,
-            expected: oracle_result.view().to_f64_lossy(),
-            oracle: oracle_result,
-            magnitude: require(oracle, &magnitude)?,
+            oracle: Tensor::from_f64(&value.shape, &value.values)?,
+            expected: value.values,
+            bound: Tensor::from_f64(&value.shape, &error)?,
             budget,
-            tolerance,
+            tolerance: activation.ceiling.as_ref().map(|ceiling| ceiling.tolerance),
         }))
     }
 
     /// What the rules say of a result: the judge's are asked by the very function that the judge's numbers come from.
     pub(super) fn look(&self, actual: &Tensor) -> Result<Sight> {
-        let pair =
-            OraclePair::new(actual.view(), DType::F32, self.oracle.view(), Some(self.magnitude.view()))?;
-        let found = compare_with_oracle(pair, self.tolerance, Some(&self.budget))?;
+        let pair = OraclePair::new(actual.view(), DType::F32, self.oracle.view(), Some(self.bound.view()))?;
+        let tolerance = self.tolerance.map_or_else(|| Tolerance::new(f64::MAX, 0.0), Ok)?;
+        let found = compare_with_oracle(pair, tolerance, Some(&self.budget))?;
         let Some(budget) = found.budget else { bail!("{}: no budget was applied", self.required.name) };
         let values = actual.view().to_f64_lossy();
         let within = |rule: Rule| match rule.peer() {
@@ -154,11 +152,6 @@ impl Sight {
     pub(super) fn systematic_used(&self) -> f64 {
         self.systematic.map_or(0.0, |found| found.used)
     }
-}
-
-/// A tensor that must be there.
-pub(super) fn require(source: &dyn TensorSource, name: &TensorName) -> Result<Tensor> {
-    source.tensor(name)?.with_context(|| format!("a capture lacks `{name}`"))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub struct Row {
 
 /// For each of the main activations, bug by bug: in the first, a middle and the last layer.
 pub(super) fn table(ground: &Ground<'_>) -> Result<Vec<Row>> {
-    let layers = ground.architecture.layers;
+    let layers = ground.oracle.architecture.layers;
     let tried = [0, layers / 2, layers - 1];
     let is_tried = |required: &&Required| {
         required.name.step == Some(0) && required.layer.is_none_or(|layer| tried.contains(&layer))
@@ -92,8 +92,8 @@ pub(super) fn table(ground: &Ground<'_>) -> Result<Vec<Row>> {
                 .required
                 .iter()
                 .filter(is_tried)
-                .filter(|r| ground.specs.specs[r.spec].activations[r.activation].name == *template)
-                .filter_map(|required| ground.site(required).transpose())
+                .filter(|required| ground.specs.of(required).name == *template)
+                .filter_map(|required| Site::open(ground, required, &ground.run).transpose())
                 .collect::<Result<_>>()?;
             Bug::ALL.iter().filter_map(|&bug| row(ground, &sites, bug).transpose()).collect()
         })
@@ -125,7 +125,7 @@ fn row(ground: &Ground<'_>, sites: &[Site<'_>], bug: Bug) -> Result<Option<Row>>
 }
 
 fn search(ground: &Ground<'_>, site: &Site<'_>, direction: &[f64]) -> Result<PerRule<Smallest>> {
-    let correct = ground.correct(&site.required.name)?.view().to_f32()?;
+    let correct = ground.run.require(&site.required.name)?.view().to_f32()?;
     let look = |factor: f64| -> Result<PerRule<bool>> {
         let ill: Vec<f32> =
             correct.iter().zip(direction).map(|(&y, d)| (f64::from(y) + factor * d) as f32).collect();
@@ -189,7 +189,7 @@ impl Row {
 
 /// What a bug of factor 1 adds to each element.
 fn direction(ground: &Ground<'_>, site: &Site<'_>, bug: Bug) -> Result<Option<Vec<f64>>> {
-    let correct = ground.correct(&site.required.name)?.view().to_f64_lossy();
+    let correct = ground.run.require(&site.required.name)?.view().to_f64_lossy();
     let (run, columns) = columns(site);
     let in_column = |position: usize| position / run % columns == columns / 2;
     Ok(Some(match bug {
@@ -260,9 +260,9 @@ fn one_weight(
     weight: ArrayView2<'_, f32>,
     column: usize,
 ) -> Result<Vec<f64>> {
-    let inputs = direct_inputs(ground.specs, ground.architecture, &ground.case, site.required);
+    let inputs = direct_inputs(ground.specs, &ground.oracle.architecture, &ground.case, site.required);
     let x = match inputs.first() {
-        Some(name) => ground.input(name)?,
+        Some(name) => ground.run.require(name)?.view().to_f32()?,
         None => Vec::new(),
     };
     let of_column: Vec<f64> = weight.column(column).iter().map(|&w| w.into()).collect();

@@ -143,7 +143,7 @@ mod tests {
         let expected = "\
 | forward pass of synthetic:gpt2, 64 tokens, f32 |        best |      median |
 |------------------------------------------------|------------:|------------:|
-| Rust GPT-2 0.1.0                               |    40.00 ms |    50.00 ms |
+| Rust GPT-2 0.2.0                               |    40.00 ms |    50.00 ms |
 | PyTorch 2.15.0 eager (transformers 5.23.0)     |    80.00 ms |    95.00 ms |
 | ratio Rust / PyTorch                           |        0.50 |        0.53 |
 

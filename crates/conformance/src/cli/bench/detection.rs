@@ -1,4 +1,4 @@
-//! `bench detection`: how small a bug is seen, and how often correct code is accused.
+//! `bench detection`: how often correct code is accused, and how small a bug is seen.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::super::checkpoint::{print, threads};
-use crate::bench::detection::{self, Request};
-use crate::exit::{NOT_CONFORMING, usage};
+use crate::bench::detection::{self, Part, Request};
+use crate::exit::NOT_CONFORMING;
 use crate::implementation::Means;
 use crate::interrupt::Interrupt;
 use crate::model::ModelSource;
@@ -21,7 +21,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(600);
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench detection
-  cargo xtask bench detection --cases 2000
+  cargo xtask bench detection --part gates --only naive
   cargo xtask bench detection --model ./my-gpt2 --format json > detection.json
 
 Exit codes: 0 no correct implementation was accused; 1 one was; 64 usage, 70 internal error, 130 interrupted.";
@@ -34,9 +34,12 @@ pub(super) struct Arguments {
     /// synthetic:gpt2]
     #[arg(long, value_parser = ModelSource::parse)]
     model: Vec<ModelSource>,
-    /// Seeded cases on which correct implementations are judged, divided among three shapes of models
-    #[arg(long, value_name = "N", default_value_t = 210)]
-    cases: usize,
+    /// What is measured; may be given more than once [default: everything]
+    #[arg(long, value_enum)]
+    part: Vec<Measured>,
+    /// Run only the gates that have this in model or subject, as in "width 40" or "naive"
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// Threads to compute with [default: what the machine has]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -53,15 +56,32 @@ enum Format {
     /// Tables
     #[default]
     Markdown,
-    /// Every figure as JSON (schema trialplate/detection/1)
+    /// Every figure as JSON (schema trialplate/detection/2)
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// Whole gates over correct implementations: how many end with another exit code than 0
+    Gates,
+    /// Bugs: how small they may be before each rule sees them, and the bugs with names
+    Bugs,
+    /// The declared faults before the rules of other harnesses
+    Faults,
+}
+
+impl From<Measured> for Part {
+    fn from(part: Measured) -> Self {
+        match part {
+            Measured::Gates => Self::Gates,
+            Measured::Bugs => Self::Bugs,
+            Measured::Faults => Self::Faults,
+        }
+    }
 }
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if arguments.cases == 0 {
-        return Err(usage("--cases 0: at least one case is needed"));
-    }
     let place = Place::find()?;
     let means = Means {
         logs: place.cache.join("logs"),
@@ -74,7 +94,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         [] => vec![ModelSource::Bundled, ModelSource::Synthetic("gpt2".to_owned())],
         models => models.to_vec(),
     };
-    let request = Request { models, cases: arguments.cases };
+    let parts = match arguments.part.as_slice() {
+        [] => vec![Part::Gates, Part::Bugs, Part::Faults],
+        parts => parts.iter().copied().map(Part::from).collect(),
+    };
+    let request = Request { models, only: arguments.only.clone(), parts };
     let report = detection::run(&request, &means, &Progress::new(arguments.quiet))?;
     print(&match arguments.format {
         Format::Markdown => detection::markdown(&report),

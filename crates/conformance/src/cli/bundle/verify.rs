@@ -55,8 +55,9 @@ pub(super) struct Arguments {
     /// Run on token ids that are drawn from this seed, and see that the verdict holds
     #[arg(long, value_name = "SEED", conflicts_with = "all")]
     challenge: Option<u64>,
-    /// Model to compute with, where the bundle's is neither the bundled nor a synthetic one
-    #[arg(long, value_parser = ModelSource::parse)]
+    /// The model that it must be about: a directory whose files are held against the bundle's digests. Where the bundle does
+    /// not hold the weights, they are taken from there; where something is computed here, the model is this one
+    #[arg(long, value_parser = ModelSource::parse, conflicts_with = "all")]
     model: Option<ModelSource>,
     /// Subject to compute with, where the bundle's is a program: what a bundle names is never started
     #[arg(long, value_parser = ImplementationName::parse)]
@@ -113,10 +114,18 @@ fn one(
     let law = if historical { head.as_ref().and_then(|head| materials::law_of(&place, head)) } else { None };
     let current = if historical { None } else { Some(materials::current(&place, head.as_ref())?) };
     let architecture = head.as_ref().and_then(|head: &Head| materials::architecture_of(&place, head));
+    let model = match &arguments.model {
+        Some(ModelSource::Directory(folder)) if !folder.is_dir() => {
+            return Err(usage(format!("--model {}: no such directory", folder.display())));
+        }
+        Some(ModelSource::Directory(folder)) => Some(folder.as_path()),
+        _ => None,
+    };
     let demands = Demands {
         law: law.as_deref(),
         current: current.as_ref(),
         architecture: architecture.as_ref(),
+        model,
         expected_commit: arguments.expect_commit.as_deref(),
         signers,
         signature_required: arguments.require_signature,

@@ -121,7 +121,7 @@ fn not_zeroed(look: &Look<'_>) -> Result<Option<Tensor>> {
     give(look, &slots)
 }
 
-fn end_short(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn end_short(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     each_retrieved(evidence, |name, cached| {
         let length = cached.len_of(Axis(1));
         (name.step > Some(0) && length > 1).then(|| positions(cached, 0..length - 1).to_owned())
@@ -129,7 +129,7 @@ fn end_short(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
 }
 
 /// As many positions as there are heads, whatever was stored.
-fn heads_for_positions(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn heads_for_positions(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     each_retrieved(evidence, |_, cached| {
         let (positions, heads) = (cached.len_of(Axis(1)), cached.len_of(Axis(2)));
         let index: Vec<usize> =
@@ -144,19 +144,17 @@ fn each_retrieved(
     change: impl Fn(&TensorName, &ArrayD<f32>) -> Option<ArrayD<f32>>,
 ) -> Result<()> {
     let left = &mut evidence.subject;
-    for capture in [&mut left.run, &mut left.replay] {
-        for (name, tensor) in &mut capture.tensors {
-            let is_retrieved = RETRIEVED.iter().any(|part| name.activation.ends_with(&format!(".{part}")));
-            if is_retrieved && let Some(changed) = change(name, &to_array(tensor)?) {
-                *tensor = to_tensor(&changed)?;
-            }
+    for (name, tensor) in &mut left.tensors {
+        let is_retrieved = RETRIEVED.iter().any(|part| name.activation.ends_with(&format!(".{part}")));
+        if is_retrieved && let Some(changed) = change(name, &to_array(tensor)?) {
+            *tensor = to_tensor(&changed)?;
         }
     }
     Ok(())
 }
 
-fn not_contiguous(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
-    let run = &mut evidence.subject.run;
+fn not_contiguous(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
+    let run = &mut evidence.subject;
     let keys = run.tensors.keys().filter(|name| name.activation.ends_with(".attn.cached_k"));
     run.not_contiguous.extend(keys.cloned());
     Ok(())

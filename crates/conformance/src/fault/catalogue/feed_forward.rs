@@ -59,11 +59,9 @@ fn parallel(look: &Look<'_>) -> Result<Option<Tensor>> {
     give(look, &look.model.blocks[layer].mlp.c_fc.forward(x.view()))
 }
 
-fn missing(carrier: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn missing(carrier: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let name = format!("h.{}.mlp.act", carrier.model.config.layers - 1);
     let left = &mut evidence.subject;
-    for capture in [&mut left.run, &mut left.replay] {
-        capture.tensors.retain(|tensor, _| tensor.activation != name);
-    }
+    left.tensors.retain(|tensor, _| tensor.activation != name);
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result};
 use capture::{Capture, Precision, Tensor, TensorName};
-use checkpoint_spec::Mode;
 use gpt2::Gpt2;
 
 use super::super::look::give;
@@ -91,32 +90,32 @@ fn embedded(look: &Look<'_>, start: impl Fn(usize) -> usize) -> Result<Option<Te
     give(look, &ndarray::concatenate(ndarray::Axis(0), &views)?)
 }
 
-fn empty(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
-    evidence.subject.run = Capture::default();
-    evidence.subject.replay = Capture::default();
+fn empty(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
+    evidence.subject = Capture::default();
     Ok(())
 }
 
-fn unexpected(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn unexpected(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let name = TensorName::of_step(0, "h.0.attn.keys");
-    evidence.subject.run.tensors.insert(name, Tensor::from_f32(&[1], &[0.0])?);
+    evidence.subject.tensors.insert(name, Tensor::from_f32(&[1], &[0.0])?);
     Ok(())
 }
 
-fn reference_returns_the_subject(carrier: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn reference_returns_the_subject(carrier: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let reference = evidence.last_reference()?;
-    evidence.change_reference(&reference, Precision::F64, |mode, name, _| {
-        let own = if mode == Mode::Run { &carrier.run } else { &carrier.replay };
-        let Some(own) = own.tensors.get(name).filter(|own| own.dtype().is_float()) else { return Ok(None) };
+    evidence.change_reference(&reference, Precision::F64, |name, _| {
+        let Some(own) = carrier.run.tensors.get(name).filter(|own| own.dtype().is_float()) else {
+            return Ok(None);
+        };
         Ok(Some(Tensor::from_f64(own.shape().dimensions(), &own.view().to_f64_lossy())?))
     })
 }
 
 /// The rows of the batch in another order: what the reference gave when it was asked for them so.
-fn reference_returns_an_old_capture(carrier: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn reference_returns_an_old_capture(carrier: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let reference = evidence.last_reference()?;
     let batch = carrier.case.batch();
-    evidence.change_reference(&reference, Precision::F64, |_, name, tensor| {
+    evidence.change_reference(&reference, Precision::F64, |name, tensor| {
         let by_row =
             !name.activation.starts_with("weights.") && tensor.shape().dimensions().first() == Some(&batch);
         if !by_row || batch < 2 {

@@ -70,16 +70,14 @@ fn before_final_norm(look: &Look<'_>) -> Result<Option<Tensor>> {
 }
 
 /// In the subject and in every f32 reference. (In the f64 ones, the quorum would refuse it.)
-fn nan_on_both_sides(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn nan_on_both_sides(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let logits = TensorName::of_step(0, "logits");
     let left = &mut evidence.subject;
-    for capture in [&mut left.run, &mut left.replay] {
-        if let Some(tensor) = capture.tensors.get_mut(&logits) {
-            *tensor = with_nan(tensor)?;
-        }
+    if let Some(tensor) = left.tensors.get_mut(&logits) {
+        *tensor = with_nan(tensor)?;
     }
     for reference in evidence.references().collect::<Vec<_>>() {
-        evidence.change_reference(&reference, Precision::F32, |_, name, tensor| {
+        evidence.change_reference(&reference, Precision::F32, |name, tensor| {
             (*name == logits).then(|| with_nan(&tensor)).transpose()
         })?;
     }
@@ -95,12 +93,10 @@ fn with_nan(tensor: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_f32(tensor.shape().dimensions(), &values)?)
 }
 
-fn in_f64(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn in_f64(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let left = &mut evidence.subject;
-    for capture in [&mut left.run, &mut left.replay] {
-        for (_, tensor) in capture.tensors.iter_mut().filter(|(name, _)| name.activation == "logits") {
-            *tensor = Tensor::from_f64(tensor.shape().dimensions(), &tensor.view().to_f64_lossy())?;
-        }
+    for (_, tensor) in left.tensors.iter_mut().filter(|(name, _)| name.activation == "logits") {
+        *tensor = Tensor::from_f64(tensor.shape().dimensions(), &tensor.view().to_f64_lossy())?;
     }
     Ok(())
 }
@@ -113,9 +109,9 @@ fn of_first_token(look: &Look<'_>) -> Result<Option<Tensor>> {
 }
 
 /// `[V]` in place of `[B]`.
-fn argmax_over_rows(carrier: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn argmax_over_rows(carrier: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let vocabulary = carrier.model.config.vocabulary;
-    let run = &mut evidence.subject.run;
+    let run = &mut evidence.subject;
     for (_, tensor) in run.tensors.iter_mut().filter(|(name, _)| name.activation == "token") {
         *tensor = Tensor::from_i64(&[vocabulary], &vec![0; vocabulary])?;
     }
@@ -164,7 +160,7 @@ fn probabilities(
 }
 
 /// The first generated token is left out, and the last one given twice.
-fn starts_late(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn starts_late(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     generated(evidence, |ids, generate| {
         for row in ids.chunks_mut(generate) {
             row.rotate_left(1);
@@ -175,7 +171,7 @@ fn starts_late(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
     })
 }
 
-fn second_best(carrier: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn second_best(carrier: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let logits = to_array(carrier.run.require(&TensorName::of_case("generated.logits"))?)?;
     let second = |row: ndarray::ArrayViewD<'_, f32>| {
         let mut order: Vec<usize> = (0..row.len()).collect();
@@ -192,7 +188,7 @@ fn second_best(carrier: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()>
 /// Changes the generated ids, `[B, N]`.
 fn generated(evidence: &mut Evidence<'_>, change: impl Fn(&mut [i64], usize)) -> Result<()> {
     let name = TensorName::of_case("generated");
-    if let Some(tensor) = evidence.subject.run.tensors.get_mut(&name) {
+    if let Some(tensor) = evidence.subject.tensors.get_mut(&name) {
         let mut ids = tensor.view().to_i64()?;
         let generate = tensor.shape().dimensions().get(1).copied().unwrap_or(1).max(1);
         change(&mut ids, generate);

@@ -161,18 +161,15 @@ fn one_nan(look: &Look<'_>) -> Result<Option<Tensor>> {
 }
 
 /// The same values under another shape, as half as many heads give them.
-fn halve_heads(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn halve_heads(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let left = &mut evidence.subject;
-    for capture in [&mut left.run, &mut left.replay] {
-        for (name, tensor) in &mut capture.tensors {
-            if is_qkv(name)
-                && let &[batch, tokens, heads, head_dim] = tensor.shape().dimensions()
-                && heads % 2 == 0
-            {
-                let halved =
-                    to_array(tensor)?.into_shape_with_order([batch, tokens, heads / 2, head_dim * 2])?;
-                *tensor = to_tensor(&halved)?;
-            }
+    for (name, tensor) in &mut left.tensors {
+        if is_qkv(name)
+            && let &[batch, tokens, heads, head_dim] = tensor.shape().dimensions()
+            && heads % 2 == 0
+        {
+            let halved = to_array(tensor)?.into_shape_with_order([batch, tokens, heads / 2, head_dim * 2])?;
+            *tensor = to_tensor(&halved)?;
         }
     }
     Ok(())

@@ -56,22 +56,17 @@ fn run_twice(look: &Look<'_>) -> Result<Option<Tensor>> {
     give(look, &twice)
 }
 
-fn swapped(_: &Carrier<'_>, evidence: &mut Evidence<'_>) -> Result<()> {
+fn swapped(_: &Carrier, evidence: &mut Evidence<'_>) -> Result<()> {
     let left = &mut evidence.subject;
-    for capture in [&mut left.run, &mut left.replay] {
-        let mut swapped = capture.tensors.clone();
-        for (name, tensor) in &capture.tensors {
-            let other = match name.activation.as_str() {
-                "h.0.out" => "h.1.out",
-                "h.1.out" => "h.0.out",
-                _ => continue,
-            };
-            swapped.insert(
-                capture::TensorName { step: name.step, activation: other.to_owned() },
-                tensor.clone(),
-            );
-        }
-        capture.tensors = swapped;
+    let mut swapped = left.tensors.clone();
+    for (name, tensor) in &left.tensors {
+        let other = match name.activation.as_str() {
+            "h.0.out" => "h.1.out",
+            "h.1.out" => "h.0.out",
+            _ => continue,
+        };
+        swapped.insert(capture::TensorName { step: name.step, activation: other.to_owned() }, tensor.clone());
     }
+    left.tensors = swapped;
     Ok(())
 }

@@ -16,6 +16,7 @@ struct Stage {
     means: Means,
     specs: SpecSet,
     confidence: f64,
+    model: oracle::Model,
     produced: Produced,
     facts: RunFacts,
     /// Holds the subject's captures.
@@ -40,14 +41,15 @@ fn stage() -> Result<Stage> {
     let only: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &only)?;
     let work = tempfile::tempdir()?;
-    let produced = run::produce(&request, &means, &progress, work.path(), (&specs, confidence))?;
+    let model = request.model.oracle(&specs)?;
+    let produced = run::produce(&request, &means, &progress, work.path())?;
     let facts = run::facts(&request, &means, &produced)?;
-    Ok(Stage { request, means, specs, confidence, produced, facts, _work: work })
+    Ok(Stage { request, means, specs, confidence, model, produced, facts, _work: work })
 }
 
 fn ground(specs: &SpecSet) -> Ground<'_> {
-    let Stage { request, means, confidence, produced, facts, .. } = &*STAGE;
-    Ground { request, means, produced, specs, confidence: *confidence, facts }
+    let Stage { request, means, confidence, model, produced, facts, .. } = &*STAGE;
+    Ground { request, means, produced, law: Law { specs, confidence: *confidence, model }, facts }
 }
 
 /// What the short panel shows when that gate judges.
@@ -90,12 +92,10 @@ fn looking_away(
     ignored: fn(&capture::Tensor, &capture::Tensor) -> bool,
 ) -> Result<Results> {
     let mut evidence = evidence.clone();
-    let Left { run, replay } = &mut evidence.subject;
-    for (found, correct) in [(run, &bench.carrier.run), (replay, &bench.carrier.replay)] {
-        for (name, tensor) in &mut found.tensors {
-            if let Some(correct) = correct.tensors.get(name).filter(|correct| ignored(tensor, correct)) {
-                *tensor = correct.clone();
-            }
+    for (name, tensor) in &mut evidence.subject.tensors {
+        let correct = bench.carrier.run.tensors.get(name);
+        if let Some(correct) = correct.filter(|correct| ignored(tensor, correct)) {
+            *tensor = correct.clone();
         }
     }
     bench.judge(&evidence)
@@ -145,9 +145,8 @@ fn a_carrier_that_is_refused_without_a_fault_shows_nothing() {
     let Stage { specs, facts, .. } = &*STAGE;
     let mut strict = specs.clone();
     for activation in &mut strict.specs[4].activations {
-        if let checkpoint_spec::Rule::Classic { tolerance, .. } = &mut activation.rule {
-            *tolerance = tensor_compare::Tolerance::new(0.0, 0.0).unwrap();
-        }
+        // The mask is −∞ after the query: infinite where nothing may be.
+        activation.non_finite = checkpoint_spec::NonFinitePolicy::Never;
     }
     let faults = examine(ground(&strict), &Progress::new(true)).unwrap();
     assert!(faults.problem.as_ref().unwrap().contains("at checkpoint 04"), "{:?}", faults.problem);

@@ -6,7 +6,7 @@ use checkpoint_spec::{ComparisonVerdict, Keep, Outcome};
 
 use super::{assert_one, edit};
 use crate::fixtures::{Run, files, forge_manifests};
-use crate::{layout, verify};
+use crate::{Demands, layout, verify, verify_as};
 
 const ASSAY: &str = "data/assays/tiny.json";
 
@@ -25,7 +25,7 @@ fn a_bundle_without_tensors_says_so_and_is_no_pass() {
     let run = Run::keeping(Keep::Digest);
     let bundle = run.write();
     let there = files(&bundle);
-    assert!(there.contains_key(ASSAY) && !there.keys().any(|path| path.ends_with(".safetensors")));
+    assert!(there.contains_key(ASSAY) && !there.keys().any(|path| path.starts_with("data/captures/")));
     for report in [layout::HTML, layout::MARKDOWN, layout::JUNIT] {
         let text = String::from_utf8_lossy(&there[report]);
         assert!(text.contains("DIGEST-ONLY: of 1 of 1 cases (tiny)"), "{report}");
@@ -39,14 +39,32 @@ fn a_bundle_without_tensors_says_so_and_is_no_pass() {
 
 /// Even a record that claims conformity.
 #[test]
-fn claimed_conformity_without_tensors_is_exit_4() {
+fn claimed_conformity_of_less_than_everything_is_exit_4() {
     let mut run = Run::keeping(Keep::Digest);
     run.results.exit_code = 0;
-    let exit_code = |run: &Run, left_out| super::super::exit_code(&run.results, &[], left_out);
-    assert_eq!(exit_code(&run, false), 4);
-    run.results.tensors.digest_only.clear();
-    assert_eq!(exit_code(&run, false), 0);
-    assert_eq!(exit_code(&run, true), 4);
+    let exit_code = |less| super::super::exit_code(&run.results, &[], less);
+    assert_eq!((exit_code(false), exit_code(true)), (0, 4));
+}
+
+#[test]
+fn without_weights_the_numbers_are_the_records_word_until_somebody_has_them() {
+    let mut run = Run::new();
+    run.materials.weights_in_bundle = false;
+    let verified = |run: &Run, model: Option<&Path>| {
+        verify_as(&run.write(), &Demands { model, ..Demands::default() }).unwrap()
+    };
+    let said = |run: &Run, model| verified(run, model).lines.join("\n");
+    let model = run.model();
+    assert!(said(&run, None).contains("digest-only   all cases"), "{}", said(&run, None));
+    assert!(said(&run, Some(&model)).contains("from the stored tensors and weights"));
+    assert!(!said(&run, Some(&model)).contains("digest-only"));
+    run.assays[0].measured[0].outcome = Outcome::Unreadable { problem: "made up".to_owned() };
+    assert_eq!(verified(&run, None).problems, []);
+    let problems = verified(&run, Some(&model)).problems;
+    assert_eq!(
+        problems[0].to_string(),
+        "data/assays/tiny.json: the recorded numbers are not those that the tensors give"
+    );
 }
 
 #[test]
@@ -65,7 +83,7 @@ fn a_comparison_left_out_of_the_numbers_is_seen() {
     let verification = verify(&run.write()).unwrap();
     assert!(verification.problems[0].message.contains("are recorded"), "{:?}", verification.problems);
     let mut run = Run::keeping(Keep::Digest);
-    run.assays[0].peers.remove(0);
+    run.assays[0].measured.remove(0);
     assert_eq!(verify(&run.write()).unwrap().exit_code, 2);
     let mut run = Run::keeping(Keep::Digest);
     run.assays[0].requirements[0].required += 1;

@@ -36,7 +36,7 @@ fn divergence(reason: Reason) -> Divergence {
         activation: "ln_f".to_owned(),
         case: "tiny".to_owned(),
         step: Some(0),
-        mode: Mode::Run,
+        mode: Mode::Isolated,
         reason,
     }
 }
@@ -89,7 +89,7 @@ fn a_faulty_run_is_what_checkpoints_quorum_and_incidents_come_to() {
 
 #[test]
 fn references_come_first_then_the_first_divergence_then_a_requirement() {
-    let mut results = diverged(Reason::Ceiling, vec![refused(Reason::Ceiling, failed())]);
+    let mut results = diverged(Reason::Budget, vec![refused(Reason::Budget, failed())]);
     results.checkpoints[2].verdict = Verdict::Fail;
     let by = |results: &Results| killer(results).map(|killer| killer.by).unwrap_or_default();
     assert_eq!(by(&results), "01");
@@ -130,26 +130,29 @@ fn references_that_differ_are_told_with_how_far() {
 
 #[test]
 fn a_divergence_is_told_by_the_comparisons_at_it() {
-    let with = |used, outcome: StatisticsRecord| StatisticsRecord { used: Measured(used), ..outcome };
-    let ceiling = |used| refused(Reason::Ceiling, compared(with(used, statistics())));
+    let with = |used| {
+        let budget = Some(BudgetRecord { used: Measured(used), ..budget(1, 0.0) });
+        compared(StatisticsRecord { budget, ..statistics() })
+    };
+    let out = |used| refused(Reason::Budget, with(used));
     let elsewhere = |change: fn(&mut Comparison)| {
-        let mut other = ceiling(99.0);
+        let mut other = out(99.0);
         change(&mut other);
         other
     };
     let comparisons = vec![
         elsewhere(|other| other.name = "embd".to_owned()),
         elsewhere(|other| other.step = Some(1)),
-        elsewhere(|other| other.mode = Mode::Replay),
-        elsewhere(|other| other.reason = Some(Reason::Budget)),
-        ceiling(3.0),
-        ceiling(5.0),
+        elsewhere(|other| other.mode = Mode::Chained),
+        elsewhere(|other| other.reason = Some(Reason::Chained)),
+        out(3.0),
+        out(5.0),
     ];
-    let found = killer(&diverged(Reason::Ceiling, comparisons)).unwrap();
-    assert_eq!((found.margin, found.mode), (Some(Measured(5.0)), Some(Mode::Run)));
+    let found = killer(&diverged(Reason::Budget, comparisons)).unwrap();
+    assert_eq!((found.margin, found.mode), (Some(Measured(5.0)), Some(Mode::Isolated)));
     assert_eq!(found.tensor.as_deref(), Some("step0/ln_f"));
-    assert_eq!(found.message, compared(with(3.0, statistics())).to_string());
-    let mut of_case = diverged(Reason::Ceiling, vec![]);
+    assert_eq!(found.message, with(3.0).to_string());
+    let mut of_case = diverged(Reason::Budget, vec![]);
     of_case.first_divergence.as_mut().unwrap().step = None;
     let found = killer(&of_case).unwrap();
     assert_eq!((found.tensor.as_deref(), found.margin, found.message.as_str()), (Some("ln_f"), None, ""));
@@ -169,7 +172,6 @@ fn the_margin_is_that_of_the_bound_that_was_passed() {
         let chained_allowed = Some(Measured(0.5));
         margin(&Comparison { chained_allowed, ..refused(reason, compared(statistics.clone())) })
     };
-    assert_eq!(of(Reason::Ceiling), Some(Measured(2.0)));
     assert_eq!(of(Reason::Budget), Some(Measured(4.0)));
     assert_eq!(of(Reason::Systematic), Some(Measured(8.0)));
     assert_eq!(of(Reason::Chained), Some(Measured(12.0)));
@@ -186,7 +188,7 @@ fn a_requirement_is_told_by_its_first_finding_and_too_few_comparisons_by_their_n
     let found = by_requirement(&results).unwrap();
     assert_eq!((found.by.as_str(), found.reason, found.tensor), ("02", Reason::Missing, None));
     assert_eq!(found.message, "4 of 5 compared");
-    let warned = Finding { message: "warned".to_owned(), ..finding(Reason::Ceiling) };
+    let warned = Finding { message: "warned".to_owned(), ..finding(Reason::Budget) };
     results.checkpoints[2].requirements = vec![
         requirement(ComparisonVerdict::Pass, vec![warned]),
         requirement(ComparisonVerdict::Fail, vec![finding(Reason::Invariant)]),
@@ -199,12 +201,9 @@ fn a_requirement_is_told_by_its_first_finding_and_too_few_comparisons_by_their_n
 #[test]
 fn the_killer_of_a_judged_run_is_where_it_diverged() {
     let specs = specs();
-    let assays = [assay(vec![observation(&specs, "ln_f", Mode::Run, failed())])];
+    let assays = [assay(vec![observation(&specs, "ln_f", Mode::Isolated, failed())])];
     let mut facts = facts();
     facts.references.truncate(1);
     let found = observe_fault("a", true, &judge(&specs, &facts, &assays).unwrap());
-    assert_eq!(
-        found.killer.map(|killer| (killer.by, killer.reason)),
-        Some(("01".to_owned(), Reason::Ceiling))
-    );
+    assert_eq!(found.killer.map(|killer| (killer.by, killer.reason)), Some(("01".to_owned(), Reason::Exact)));
 }

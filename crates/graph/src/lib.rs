@@ -1,0 +1,43 @@
+//! Families of models as data: what an activation is computed from and by which operation, and what follows from that.
+//!
+//! A family is a folder: `family.toml` (how `config.json` and weights are read) and one file per checkpoint, in which
+//! every activation states its operation. From these follow inputs, the order of execution and shapes. How an
+//! operation is computed is not known here.
+//!
+//! Architecture invariant: no arithmetic, no tensors, no files but those that are compiled in.
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod expression;
+mod family;
+mod graph;
+mod operation;
+mod order;
+mod shape;
+mod template;
+
+pub use architecture::Architecture;
+pub use family::{Family, FamilyError, OptionSpec, Refused, Roles, SizeSource, WeightSpec};
+pub use graph::{Graph, GraphError, Step};
+pub use operation::{GeluForm, Layout, Operation, Part};
+pub use order::{Circle, Node, execution_order};
+pub use shape::{ShapeProblem, is_split_of, output_shape};
+pub use template::{Input, InputTemplate, in_layer};
+
+/// One activation of a family: what it is called, what it is computed from, and the shape it has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    /// The name; `{l}` stands for every layer.
+    pub name: String,
+    /// Dimensions: symbols of the architecture, `B`, `S`, `P`, `K`, `T`, `N` of case and step, or numbers.
+    pub shape: Vec<String>,
+    /// How it is computed; none for what is given, or follows from a whole case.
+    pub op: Option<Operation>,
+}
+
+impl Activation {
+    /// Whether there is one in every layer.
+    pub fn is_layered(&self) -> bool {
+        self.name.contains("{l}")
+    }
+}

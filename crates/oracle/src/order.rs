@@ -1,0 +1,277 @@
+//! The ways of an f32 implementation: in which order it adds up, and by which of equal formulas it computes.
+//!
+//! Every [`Way`] is correct: its results stay within the bounds. They are what bounds are tested with, and what shows how
+//! far apart correct implementations are. Elementary functions are those of `libm`.
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis};
+
+#[cfg(test)]
+mod tests;
+
+/// Columns that are summed side by side.
+const COLUMNS: usize = 32;
+/// Terms of the leaves of a tree.
+const LEAF: usize = 8;
+
+/// How a correct implementation computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// In which order it adds up.
+    pub order: Order,
+    /// Whether a product and its addition are rounded once.
+    pub fused: bool,
+    /// How it computes exp.
+    pub exponential: Exponential,
+    /// How it computes tanh.
+    pub tangent: Tangent,
+    /// What the scale of attention is multiplied with.
+    pub scaled: Scaled,
+    /// Whether it multiplies with a reciprocal in place of a division.
+    pub reciprocal: bool,
+    /// Whether mean and variance are updated term by term, and n is x·r − μ·r (Welford).
+    pub updating: bool,
+}
+
+/// The order of a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// First to last.
+    Sequential,
+    /// Last to first.
+    Reversed,
+    /// Sums of so many terms in a row, added one after another.
+    Blocked(usize),
+    /// So many sums of every so-manieth term, as SIMD lanes have them, added one after another.
+    Lanes(usize),
+    /// One after another, shuffled by a seed.
+    Permuted(u64),
+    /// As a tree.
+    Pairwise,
+}
+
+/// How exp is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exponential {
+    /// exp(x).
+    Natural,
+    /// exp2(x·log₂e).
+    PowerOfTwo,
+}
+
+/// How tanh is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tangent {
+    /// tanh(x).
+    Direct,
+    /// 2σ(2x) − 1.
+    BySigmoid,
+    /// ½(1 + tanh x) as a whole is σ(2x).
+    Sigmoid,
+}
+
+/// What the scale of attention is multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaled {
+    /// The scores.
+    Scores,
+    /// The queries, before the product.
+    Queries,
+}
+
+impl Way {
+    /// The plainest.
+    pub const PLAIN: Self = Self {
+        order: Order::Sequential,
+        fused: false,
+        exponential: Exponential::Natural,
+        tangent: Tangent::Direct,
+        scaled: Scaled::Scores,
+        reciprocal: false,
+        updating: false,
+    };
+
+    const LOOSE: Self = Self {
+        exponential: Exponential::PowerOfTwo,
+        scaled: Scaled::Queries,
+        reciprocal: true,
+        ..Self::PLAIN
+    };
+
+    /// As many, all different.
+    pub const REPLICAS: [Self; 8] = [
+        Self::PLAIN,
+        Self { order: Order::Reversed, fused: true, tangent: Tangent::BySigmoid, ..Self::LOOSE },
+        Self { order: Order::Blocked(32), fused: true, ..Self::PLAIN },
+        Self { order: Order::Blocked(512), tangent: Tangent::Sigmoid, ..Self::LOOSE },
+        Self { order: Order::Lanes(16), fused: true, reciprocal: true, ..Self::PLAIN },
+        Self { order: Order::Permuted(1), updating: true, ..Self::LOOSE },
+        Self { order: Order::Permuted(2), fused: true, tangent: Tangent::BySigmoid, ..Self::PLAIN },
+        Self { order: Order::Pairwise, tangent: Tangent::Sigmoid, updating: true, ..Self::PLAIN },
+    ];
+
+    pub(crate) fn exp(self, x: f32) -> f32 {
+        match self.exponential {
+            Exponential::Natural => libm::expf(x),
+            Exponential::PowerOfTwo => libm::exp2f(x * std::f32::consts::LOG2_E),
+        }
+    }
+
+    pub(crate) fn sigmoid(self, x: f32) -> f32 {
+        self.over(1.0, 1.0 + self.exp(-x))
+    }
+
+    /// ½(1 + tanh x).
+    pub(crate) fn half_of_one_and_tanh(self, x: f32) -> f32 {
+        match self.tangent {
+            Tangent::Direct => 0.5 * (1.0 + libm::tanhf(x)),
+            Tangent::BySigmoid => 0.5 * (1.0 + (2.0 * self.sigmoid(2.0 * x) - 1.0)),
+            Tangent::Sigmoid => self.sigmoid(2.0 * x),
+        }
+    }
+
+    pub(crate) fn over(self, x: f32, y: f32) -> f32 {
+        if self.reciprocal { x * (1.0 / y) } else { x / y }
+    }
+
+    pub(crate) fn sums(self, terms: usize) -> Sums {
+        Sums::new(self, terms)
+    }
+}
+
+/// Sums of so many terms.
+pub(crate) struct Sums {
+    /// Which term is the first to be added, which the second.
+    terms: Vec<usize>,
+    /// Terms per partial sum.
+    block: usize,
+    /// Whether partial sums are added as a tree.
+    tree: bool,
+    fused: bool,
+}
+
+impl Sums {
+    fn new(way: Way, count: usize) -> Self {
+        let mut terms: Vec<usize> = (0..count).collect();
+        let (mut block, mut tree) = (count, false);
+        match way.order {
+            Order::Sequential => {}
+            Order::Reversed => terms.reverse(),
+            Order::Blocked(size) => block = size,
+            Order::Lanes(lanes) => {
+                terms.sort_by_key(|term| term % lanes.max(1));
+                block = count.div_ceil(lanes.max(1));
+            }
+            Order::Permuted(seed) => shuffle(&mut terms, seed),
+            Order::Pairwise => (block, tree) = (LEAF, true),
+        }
+        Self { terms, block: block.max(1), tree, fused: way.fused }
+    }
+
+    /// Σxᵢ.
+    pub(crate) fn sum(&self, x: &[f32]) -> f32 {
+        self.of_columns(&self.arranged(x), &vec![[1.0]; x.len()])[0]
+    }
+
+    /// Σxᵢ².
+    pub(crate) fn squares(&self, x: &[f32]) -> f32 {
+        let x = self.arranged(x);
+        self.of_columns::<1>(&x, x.as_chunks().0)[0]
+    }
+
+    /// x·y: `[m, k]·[k, n]` with k terms.
+    pub(crate) fn product(&self, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Array2<f32> {
+        let mut product = Array2::zeros((x.nrows(), y.ncols()));
+        let rows: Vec<Vec<f32>> =
+            x.rows().into_iter().map(|row| self.terms.iter().map(|&term| row[term]).collect()).collect();
+        let tasks = product.axis_chunks_iter_mut(Axis(1), COLUMNS).into_par_iter();
+        tasks.zip(y.axis_chunks_iter(Axis(1), COLUMNS)).for_each(|(mut product, y)| {
+            let columns = self.columns(y);
+            for (x, mut product) in rows.iter().zip(product.rows_mut()) {
+                let sums = self.of_columns(x, &columns);
+                product.iter_mut().zip(sums).for_each(|(product, sum)| *product = sum);
+            }
+        });
+        product
+    }
+
+    fn arranged(&self, x: &[f32]) -> Vec<f32> {
+        self.terms.iter().map(|&term| x[term]).collect()
+    }
+
+    fn columns(&self, y: ArrayView2<'_, f32>) -> Vec<[f32; COLUMNS]> {
+        let of_term = |&term: &usize| {
+            let mut row = [0.0; COLUMNS];
+            row.iter_mut().zip(y.row(term)).for_each(|(to, from)| *to = *from);
+            row
+        };
+        self.terms.iter().map(of_term).collect()
+    }
+
+    /// Sums of arranged terms.
+    fn of_columns<const N: usize>(&self, x: &[f32], y: &[[f32; N]]) -> [f32; N] {
+        pulp::Arch::new().dispatch(OfColumns { sums: self, x, y })
+    }
+}
+
+struct OfColumns<'a, const N: usize> {
+    sums: &'a Sums,
+    x: &'a [f32],
+    y: &'a [[f32; N]],
+}
+
+impl<const N: usize> pulp::WithSimd for OfColumns<'_, N> {
+    type Output = [f32; N];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> [f32; N] {
+        let Self { sums, x, y } = self;
+        let mut partial: Vec<[f32; N]> = Vec::new();
+        for (index, (x, y)) in x.chunks(sums.block).zip(y.chunks(sums.block)).enumerate() {
+            partial.push(if sums.fused { chain::<N, true>(x, y) } else { chain::<N, false>(x, y) });
+            // Two subtrees of one size become one: as often as there are ones at the end of the index.
+            let joined = if sums.tree { index.trailing_ones() } else { u32::from(index > 0) };
+            for _ in 0..joined {
+                join(&mut partial);
+            }
+        }
+        while partial.len() > 1 {
+            join(&mut partial);
+        }
+        partial.pop().unwrap_or([0.0; N])
+    }
+}
+
+#[inline(always)]
+fn chain<const N: usize, const FUSED: bool>(x: &[f32], y: &[[f32; N]]) -> [f32; N] {
+    let mut sums = [0.0; N];
+    for (&x, y) in x.iter().zip(y) {
+        for (sum, &y) in sums.iter_mut().zip(y) {
+            *sum = if FUSED { x.mul_add(y, *sum) } else { x * y + *sum };
+        }
+    }
+    sums
+}
+
+/// The last two become one.
+#[inline(always)]
+fn join<const N: usize>(partial: &mut Vec<[f32; N]>) {
+    if let Some(last) = partial.pop()
+        && let Some(first) = partial.last_mut()
+    {
+        first.iter_mut().zip(last).for_each(|(first, last)| *first += last);
+    }
+}
+
+/// Fisher and Yates, by SplitMix64.
+#[expect(clippy::cast_possible_truncation, reason = "below the index")]
+fn shuffle(terms: &mut [usize], seed: u64) {
+    let mut state = seed;
+    for index in (1..terms.len()).rev() {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        terms.swap(index, (mixed % (index as u64 + 1)) as usize);
+    }
+}
