@@ -90,7 +90,7 @@ pub(crate) fn required_parts(
 
 /// Measures a law. `capture` gives the capture of a case; `answer` is what was said to the case that must be refused:
 /// nothing where it was not asked, `Ok` where it was accepted. The model says how far two correct implementations may be
-/// apart; without it, what needs that is not compared.
+/// apart; without it, the bits must be the same.
 ///
 /// # Errors
 /// If the specs do not fit the model, or the oracle cannot run a case.
