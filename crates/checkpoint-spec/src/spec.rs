@@ -5,6 +5,7 @@ mod judging;
 mod law;
 mod load;
 mod operation;
+mod place;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -22,6 +23,7 @@ pub use fault::{FaultJudge, FaultSpec, Need};
 pub use judging::Judging;
 pub use law::{Arithmetic, LawId, LawSpec};
 pub use operation::{BudgetRule, HalfRule, OperationLaw};
+pub use place::{Layers, NamedChange, Place};
 
 /// The specs of one family, in checkpoint order, with the numbers that decide.
 #[derive(Clone, Debug, PartialEq)]

@@ -166,7 +166,7 @@ fn inputs_of(op: &mut Operation) -> Vec<&mut String> {
         | Operation::Gelu { x, .. }
         | Operation::Last { x }
         | Operation::Argmax { x } => vec![x],
-        Operation::Scores { q: x, k: y }
+        Operation::Scores { q: x, k: y, .. }
         | Operation::WeightedValues { probs: x, values: y }
         | Operation::Add { x, y } => vec![x, y],
         Operation::Softmax { x, mask, .. } => std::iter::once(x).chain(mask).collect(),

@@ -11,6 +11,7 @@ mod architecture;
 mod expression;
 mod family;
 mod graph;
+mod mutation;
 mod operation;
 mod order;
 mod shape;
@@ -19,7 +20,11 @@ mod template;
 pub use architecture::Architecture;
 pub use family::{Family, FamilyError, OptionSpec, Refused, Roles, SizeSource, WeightSpec};
 pub use graph::{Graph, GraphError, Step};
-pub use operation::{GeluForm, Layout, Operation, Part};
+pub use mutation::{
+    ArrayChange, Change, Computation, ElementChange, Format, Handed, InputChange, Mutation, MutationProblem,
+    Roll, SliceChange, WeightChange, Which, WhichElement,
+};
+pub use operation::{Constant, GeluForm, Layout, NamedScale, Operation, Part, ScoreScale};
 pub use order::{Circle, Node, execution_order};
 pub use shape::{ShapeProblem, is_split_of, output_shape};
 pub use template::{Input, InputTemplate, in_layer};

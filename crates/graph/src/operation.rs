@@ -21,8 +21,8 @@ pub enum Operation {
     LayerNorm {
         /// `[…, D]`.
         x: String,
-        /// The constant ε of the architecture.
-        epsilon: String,
+        /// ε: a constant of the architecture, or a number.
+        epsilon: Constant,
         /// `[D]`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight: Option<String>,
@@ -50,12 +50,15 @@ pub enum Operation {
         /// `[B, S, H, Dh]`; the result is `[B, K, H, Dh]`.
         new: String,
     },
-    /// `q·k / √Dh`, for each head and each pair of positions.
+    /// `q·k` times a scale, for each head and each pair of positions.
     Scores {
         /// `[B, S, H, Dh]`.
         q: String,
         /// `[B, K, H, Dh]`.
         k: String,
+        /// What products are multiplied with; 1/√Dh unless said otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scale: Option<ScoreScale>,
     },
     /// 0 where a query may see a key, −∞ where it may not: `[B, S, K]`.
     Mask {},
@@ -103,6 +106,40 @@ pub enum Operation {
     },
 }
 
+/// A constant of the architecture by its name, or a number in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Constant {
+    /// By name.
+    Named(String),
+    /// As it is.
+    Number(f64),
+}
+
+/// What the products of queries and keys are multiplied with: by name, or as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ScoreScale {
+    /// By name.
+    Named(NamedScale),
+    /// As it is.
+    Factor(f64),
+}
+
+/// What the products of queries and keys are multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedScale {
+    /// 1/√Dh.
+    RootOfHeadWidth,
+    /// 1/Dh.
+    HeadWidth,
+    /// 1/√(H·Dh).
+    RootOfWidth,
+    /// 1.
+    None,
+}
+
 /// How a weight matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -147,6 +184,8 @@ impl From<Part> for (usize, usize) {
 pub enum GeluForm {
     /// `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`.
     Tanh,
+    /// `½x(1 + erf(x/√2))`.
+    Erf,
 }
 
 impl Operation {
@@ -178,7 +217,7 @@ impl Operation {
             | Self::Gelu { x, .. }
             | Self::Last { x }
             | Self::Argmax { x } => vec![x],
-            Self::Scores { q: x, k: y }
+            Self::Scores { q: x, k: y, .. }
             | Self::WeightedValues { probs: x, values: y }
             | Self::Add { x, y } => {
                 vec![x, y]
@@ -205,7 +244,7 @@ impl Operation {
     /// The constant of the architecture that it uses.
     pub fn constant(&self) -> Option<&str> {
         match self {
-            Self::LayerNorm { epsilon, .. } => Some(epsilon),
+            Self::LayerNorm { epsilon: Constant::Named(name), .. } => Some(name),
             _ => None,
         }
     }

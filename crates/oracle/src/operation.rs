@@ -1,15 +1,15 @@
 //! One file, one operation: `value` is exact, `bounded` has the bounds too, `replica` is an f32 implementation.
 
-mod activation;
+pub(crate) mod activation;
 mod add;
 mod heads;
-mod layer_norm;
-mod linear;
-mod moved;
-mod rows;
-mod scores;
-mod softmax;
-mod weighted_values;
+pub(crate) mod layer_norm;
+pub(crate) mod linear;
+pub(crate) mod moved;
+pub(crate) mod rows;
+pub(crate) mod scores;
+pub(crate) mod softmax;
+pub(crate) mod weighted_values;
 
 pub use activation::Activation;
 pub use add::Add;

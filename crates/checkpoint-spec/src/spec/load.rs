@@ -35,9 +35,13 @@ const GPT2: &[(&str, &str)] = bundled!("gpt2":
 const COMMON: &[(&str, &str)] = bundled!(".":
     "judging.toml",
     "operations/add.toml",
+    "operations/argmax.toml",
+    "operations/cache.toml",
     "operations/gelu.toml",
+    "operations/last.toml",
     "operations/layer_norm.toml",
     "operations/linear.toml",
+    "operations/mask.toml",
     "operations/rows.toml",
     "operations/scores.toml",
     "operations/softmax.toml",

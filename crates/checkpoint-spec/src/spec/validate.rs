@@ -3,6 +3,7 @@
 mod activation;
 mod fault;
 mod law;
+mod place;
 mod requirement;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +41,14 @@ impl SpecSet {
         law::validate_all(self)
             .map_err(|problem| SpecError::Inconsistent { file: self.family.name.clone(), problem })?;
         execution_order(self, TRIAL_LAYERS, |_| true)?;
-        self.check_graph()
+        let trial = self.trial();
+        self.graph().check(&trial).map_err(|error| SpecError::Inconsistent {
+            file: self.family.name.clone(),
+            problem: error.to_string(),
+        })?;
+        self.specs.iter().try_for_each(|spec| {
+            place::validate_all(self, spec, &trial).map_err(|problem| inconsistent(spec, problem))
+        })
     }
 
     fn check_ids(&self) -> Result<(), SpecError> {
@@ -109,15 +117,11 @@ impl SpecSet {
         spec.goldens.iter().try_for_each(|golden| validate_golden(spec, golden))
     }
 
-    /// The shapes that are declared are those that the operations give, on a model of sizes that are easily told apart.
-    fn check_graph(&self) -> Result<(), SpecError> {
+    /// A model of sizes that are easily told apart, with which shapes are tried.
+    fn trial(&self) -> Architecture {
         let sizes = TRIAL_SIZES.map(|(symbol, size)| (symbol.to_owned(), size)).into();
         let constants = self.family.constants.keys().map(|name| (name.clone(), 1e-5)).collect();
-        let trial = Architecture { family: self.family.name.clone(), layers: TRIAL_LAYERS, sizes, constants };
-        self.graph().check(&trial).map_err(|error| SpecError::Inconsistent {
-            file: self.family.name.clone(),
-            problem: error.to_string(),
-        })
+        Architecture { family: self.family.name.clone(), layers: TRIAL_LAYERS, sizes, constants }
     }
 }
 
@@ -125,7 +129,15 @@ fn inconsistent(spec: &Spec, problem: String) -> SpecError {
     SpecError::Inconsistent { file: spec.file_name(), problem }
 }
 
-fn text_is_there(what: &str, text: &str) -> Result<(), String> {
+pub(super) fn check_id(id: &str) -> Result<(), String> {
+    let well_formed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if id.is_empty() || !id.chars().all(well_formed) {
+        return Err(format!("the id `{id}` is not made of lower-case letters, digits and hyphens"));
+    }
+    Ok(())
+}
+
+pub(super) fn text_is_there(what: &str, text: &str) -> Result<(), String> {
     if text.trim().is_empty() { Err(format!("`{what}` is empty")) } else { Ok(()) }
 }
 

@@ -57,6 +57,9 @@ pub enum Activation {
     Relu,
 }
 
+/// Wrong ways of GELU.
+pub(crate) const WRONG_GELU: &[&str] = &["relu"];
+
 /// y, what computing it rounds, and its derivative.
 struct Point {
     value: f64,

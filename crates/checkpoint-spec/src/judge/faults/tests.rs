@@ -36,6 +36,7 @@ fn fault() -> FaultSpec {
         needs: Vec::new(),
         equivalent: None,
         fast: true,
+        places: Vec::new(),
     }
 }
 
