@@ -11,6 +11,7 @@ mod recorded;
 use std::collections::BTreeSet;
 
 use capture::{Case, Precision, Tensor, TensorName, TensorSource};
+use graph::Change;
 use oracle::{ApplyError, Rounding};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use schemars::JsonSchema;
@@ -201,7 +202,35 @@ pub fn derived(
     isolated.derived(*from, required).map_err(|outcome| outcome.to_string())
 }
 
-fn plan(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Vec<Required>, SpecError> {
+/// The numbers of an activation against what a component with a bug makes of the subject's own inputs.
+pub(crate) fn under(
+    setting: &Setting<'_>,
+    evidence: &CaseEvidence<'_>,
+    required: &Required,
+    change: &Change,
+) -> Observation {
+    let rules = setting.specs.rules(setting.confidence, setting.precision());
+    let isolated = Isolated {
+        setting,
+        case: evidence.case,
+        source: evidence.subject,
+        side: "subject",
+        precision: setting.precision(),
+        rules: &rules,
+    };
+    Observation {
+        required: required.clone(),
+        case: evidence.case.id.clone(),
+        mode: Mode::Isolated,
+        reference: ORACLE.to_owned(),
+        outcome: isolated.judge_under(required, change),
+        inputs: Vec::new(),
+        chained_allowed: None,
+    }
+}
+
+/// Everything that is required of the subject in a case.
+pub(crate) fn plan(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Vec<Required>, SpecError> {
     required(setting.specs, setting.architecture, evidence.case, setting.traits, Precision::F32)
 }
 

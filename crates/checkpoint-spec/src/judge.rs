@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod determinism;
+mod diagnosis;
 mod divergence;
 mod faults;
 mod finding;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 
 use capture::{Case, Identity, Precision, TensorName};
 
+pub use diagnosis::{culprits, diagnose};
 pub use faults::{FaultFacts, fault_case, observe_fault};
 
 use crate::assay::CaseAssay;
@@ -70,7 +72,7 @@ pub struct RunFacts {
     pub keep: Keep,
 }
 
-/// Derives every verdict of a run.
+/// Derives every verdict of a run. Which bug it is says [`diagnose`], which needs the tensors again.
 pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<Results, SpecError> {
     let law = Law { specs, subject_weights: facts.subject_weights };
     let quorum = quorum::judge(facts, assays);
@@ -97,6 +99,7 @@ pub fn judge(specs: &SpecSet, facts: &RunFacts, assays: &[CaseAssay]) -> Result<
         references: facts.references.clone(),
         cases: facts.cases.iter().map(summary).collect(),
         first_divergence: divergence::first(law, assays, &checkpoints),
+        diagnoses: Vec::new(),
         faults,
         peers,
         growth: growth(specs, facts, assays),

@@ -32,7 +32,7 @@ pub use determinism::{
     repeat_digest, repeated_activations,
 };
 pub use graph::Architecture;
-pub use judge::{FaultFacts, RunFacts, fault_case, judge, observe_fault};
+pub use judge::{FaultFacts, RunFacts, culprits, diagnose, fault_case, judge, observe_fault};
 pub use laws::{LawBound, law_bound, law_cases, measure_law, refused_case};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};

@@ -1,6 +1,7 @@
 //! The record of a run: what was compared, what it means. Written by the run, read by verifier and reports.
 
 mod determinism;
+mod diagnosis;
 mod faults;
 mod figures;
 mod laws;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tensor_compare::DType;
 
 pub use determinism::{Determinism, Difference, Repeat, Repeated};
+pub use diagnosis::{Diagnosis, NamedBug};
 pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
 pub use figures::{GrowthError, GrowthRow, PeerFigure};
 pub use laws::{LawNumbers, LawPlace, Laws};
@@ -49,6 +51,9 @@ pub struct Results {
     pub checkpoints: Vec<CheckpointResult>,
     /// The first divergent activation in execution order.
     pub first_divergence: Option<Divergence>,
+    /// Which bugs give what was refused: for the first refusals of each kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnoses: Vec<Diagnosis>,
     /// Whether the gate refuses what it must refuse, on this model.
     pub faults: FaultPanel,
     /// How subject and peers fare, each judged from its own inputs, and what their chained errors come to.
@@ -388,6 +393,18 @@ pub struct Reservation {
     pub checkpoint: Option<String>,
     /// What it is.
     pub message: String,
+}
+
+impl Results {
+    /// What is said of the first divergence.
+    pub fn diagnosis(&self) -> Option<&Diagnosis> {
+        let first = self.first_divergence.as_ref()?;
+        let is_of_it = |diagnosis: &&Diagnosis| {
+            (&diagnosis.activation, &diagnosis.case, diagnosis.step)
+                == (&first.activation, &first.case, first.step)
+        };
+        self.diagnoses.iter().find(is_of_it)
+    }
 }
 
 impl Outcome {

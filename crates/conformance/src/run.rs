@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::Result;
 use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, Extent, Incident, Keep, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
-    assay, confidence, judge,
+    CaseAssay, CaseEvidence, Diagnosis, Extent, Incident, Keep, ReferenceCaptures, Results, RunFacts,
+    Setting, SpecSet, assay, confidence, culprits, diagnose, judge,
 };
 use oracle::Model;
 use proof_bundle::Role;
@@ -126,7 +126,8 @@ pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outc
     let mut facts = RunFacts { repeats, laws, ..facts(request, means, &produced)? };
     let ground = Ground { request, means, produced: &produced, law, facts: &facts };
     facts.faults = fault::examine(ground, progress)?;
-    let results = judge(&specs, &facts, &assays)?;
+    let mut results = judge(&specs, &facts, &assays)?;
+    results.diagnoses = diagnoses(request, means, law, &produced, &results)?;
     Ok(Outcome { results, assays, captures: produced.paths(), work })
 }
 
@@ -139,6 +140,27 @@ pub struct Law<'a> {
     pub confidence: f64,
     /// The model, as the oracle computes it.
     pub model: &'a Model,
+}
+
+/// Which bugs give what was refused.
+fn diagnoses(
+    request: &Request,
+    means: &Means,
+    law: Law<'_>,
+    produced: &Produced,
+    results: &Results,
+) -> Result<Vec<Diagnosis>> {
+    let mut found = Vec::new();
+    for culprit in culprits(results) {
+        means.interrupt.check()?;
+        let planned = request.cases.iter().find(|planned| planned.case.id == culprit.case);
+        if let Some(planned) = planned {
+            let look =
+                |setting: &Setting<'_>, evidence: &CaseEvidence<'_>| diagnose(setting, evidence, culprit);
+            found.extend(with_evidence(request, means, law, planned, produced, look)??);
+        }
+    }
+    Ok(found)
 }
 
 /// Lays one case's captures before `look`.

@@ -137,6 +137,7 @@ pub(crate) fn passing() -> Results {
         determinism: determinism(None),
         laws: laws(None),
         first_divergence: None,
+        diagnoses: Vec::new(),
         peers: vec![
             peer("02", "rust@f32", 1.1e-6, 2e-7, Some(0.21), None),
             peer("02", "torch@f32", 1.2e-6, 3e-7, Some(0.23), None),

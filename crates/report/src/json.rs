@@ -5,8 +5,8 @@ mod of_the_run;
 use std::path::Path;
 
 use checkpoint_spec::{
-    BudgetRecord, CheckpointResult, Comparison, ElementRecord, Finding, Measured, Outcome, RequirementResult,
-    Results, StatisticsRecord, SystematicRecord,
+    BudgetRecord, CheckpointResult, Comparison, Diagnosis, ElementRecord, Finding, Measured, Outcome,
+    RequirementResult, Results, StatisticsRecord, SystematicRecord,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +42,7 @@ pub fn json(results: &Results, bundle: Option<&Path>, strict: bool) -> Value {
         "determinism": determinism(&results.determinism),
         "laws": laws(&results.laws),
         "first_divergence": first_divergence(results),
+        "diagnoses": results.diagnoses.iter().map(diagnosis).collect::<Vec<_>>(),
         "checkpoints": results.checkpoints.iter().map(checkpoint).collect::<Vec<_>>(),
         "peers": results.peers.iter().map(peer).collect::<Vec<_>>(),
         "growth": results.growth.iter().map(growth).collect::<Vec<_>>(),
@@ -74,6 +75,21 @@ fn first_divergence(results: &Results) -> Value {
             "reason": words::reason(d.reason),
             "reproduce": command::reproduce(results, &d.checkpoint, Some(&d.case)),
         })
+    })
+}
+
+fn diagnosis(diagnosis: &Diagnosis) -> Value {
+    json!({
+        "checkpoint": text(&diagnosis.checkpoint),
+        "activation": text(&diagnosis.activation),
+        "case": text(&diagnosis.case),
+        "step": diagnosis.step,
+        "tried": diagnosis.tried,
+        "named": diagnosis.named.iter().map(|bug| json!({
+            "id": text(&bug.id),
+            "what": text(&bug.what),
+            "budget_used": number(bug.used),
+        })).collect::<Vec<_>>(),
     })
 }
 

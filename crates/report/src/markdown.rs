@@ -123,6 +123,9 @@ fn divergence(page: &mut String, results: &Results) {
     if let Some(inputs) = phrases::divergence_inputs(divergent.divergence) {
         *page += &format!("\nInputs: {inputs}.\n");
     }
+    if let Some(diagnosis) = results.diagnosis() {
+        *page += &format!("\nWhich bug: {}.\n", code(&phrases::diagnosis(diagnosis)));
+    }
     for comparison in &divergent.comparisons {
         *page += &format!("\n- {}: {}\n", code(&comparison.reference), code(&phrases::outcome(comparison)));
         details(page, comparison);
@@ -160,6 +163,10 @@ fn departures(page: &mut String, results: &Results) {
             *page += &format!("- {}{downstream}: {}\n", words::comparison(comparison.verdict), code(&line));
         }
         remainder(page, departures.len());
+        for diagnosis in summary::other_diagnoses(results, checkpoint) {
+            let line = format!("{}: {}", diagnosis.activation, phrases::diagnosis(diagnosis));
+            *page += &format!("- which bug: {}\n", code(&line));
+        }
         if results.first_divergence.is_none() {
             let command = command::reproduce(results, &checkpoint.id, Some(&departures[0].case));
             *page += &format!("\nReproduce:\n\n{}", block(&command));

@@ -2,8 +2,8 @@
 
 use capture::Identity;
 use checkpoint_spec::{
-    Comparison, ComparisonVerdict, Divergence, ElementRecord, Incident, Mode, Outcome, Reason, Results,
-    StatisticsRecord, Voice,
+    Comparison, ComparisonVerdict, Diagnosis, Divergence, ElementRecord, Incident, Mode, NamedBug, Outcome,
+    Reason, Results, StatisticsRecord, Voice,
 };
 
 use crate::bounds::{bounds, used};
@@ -120,6 +120,19 @@ pub(crate) fn divergence_place(divergent: &Divergent<'_>) -> String {
 pub(crate) fn divergence_inputs(divergence: &Divergence) -> Option<&'static str> {
     (divergence.mode == Mode::Isolated && divergence.reason != Reason::Missing)
         .then_some("the subject's own, as it observed them: the error is made here, none of it is carried in")
+}
+
+/// Which bug it is: `this is what "epsilon is 1e-6" gives (4 % of the budget): epsilon-1e-6`.
+pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
+    let Some((first, others)) = diagnosis.named.split_first() else {
+        let tried = figures::count(diagnosis.tried);
+        return format!("none of the {tried} known bugs of this operation gives what was observed");
+    };
+    let bug = |bug: &NamedBug| {
+        format!("“{}” gives ({} of the budget used): {}", bug.what, figures::share(bug.used.0), bug.id)
+    };
+    let also: Vec<String> = others.iter().map(|other| format!("; and what {}", bug(other))).collect();
+    plain(&format!("this is what {}{}", bug(first), also.concat()))
 }
 
 /// `58 of 60 hold; 1 not exercised by these cases, 1 not applicable`.

@@ -2,7 +2,7 @@
 
 use capture::TensorName;
 use checkpoint_spec::{
-    CheckpointResult, Comparison, ComparisonVerdict, Divergence, Finding, Measured, Mode, Reason,
+    CheckpointResult, Comparison, ComparisonVerdict, Diagnosis, Divergence, Finding, Measured, Mode, Reason,
     RequirementResult, Results, Verdict,
 };
 
@@ -156,6 +156,19 @@ impl<'a> Group<'a> {
     pub(crate) fn worst(&self) -> Option<(&'a Comparison, (String, String))> {
         worst(self.comparisons.iter().copied()).map(|c| (c, phrases::worst_figures(c)))
     }
+}
+
+/// What is said of a checkpoint's refusals, but for the first divergence, where a bug has a name.
+pub(crate) fn other_diagnoses<'a>(
+    results: &'a Results,
+    checkpoint: &'a CheckpointResult,
+) -> impl Iterator<Item = &'a Diagnosis> {
+    let of_the_first = results.diagnosis();
+    results
+        .diagnoses
+        .iter()
+        .filter(|diagnosis| diagnosis.checkpoint == checkpoint.id && !diagnosis.named.is_empty())
+        .filter(move |diagnosis| of_the_first != Some(*diagnosis))
 }
 
 /// The exit code that a run ends with. `strict` makes reservations non-conforming.

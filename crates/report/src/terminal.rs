@@ -171,6 +171,10 @@ fn section(
     let few = page.few();
     departures.iter().take(few).for_each(|comparison| departure(page, comparison));
     remainder(page, departures.len(), few);
+    for diagnosis in summary::other_diagnoses(results, checkpoint).take(few) {
+        let line = format!("{}: {}", diagnosis.activation, phrases::diagnosis(diagnosis));
+        page.entry("  which bug", BOLD, &plain(&line));
+    }
     if results.first_divergence.is_none() {
         let command = command::reproduce(results, &checkpoint.id, Some(&departures[0].case));
         page.entry("  reproduce", BOLD, &command);

@@ -1,6 +1,7 @@
 //! One activation of one implementation, judged from what that implementation itself observed.
 
 use capture::{Case, Precision, Tensor, TensorName, TensorSource};
+use graph::Change;
 use oracle::{Array, Bounded, Observed, Operand, Rounding};
 use tensor_compare::{DType, RoundingBudget, TensorError};
 
@@ -45,12 +46,36 @@ impl Isolated<'_> {
         judge().into_outcome()
     }
 
+    /// The numbers of an activation against what a component with a bug makes of the same inputs.
+    pub(super) fn judge_under(&self, required: &Required, change: &Change) -> Outcome {
+        let judge = || {
+            let actual = fetch(self.source, self.side, required)?;
+            let expected = self.observed()?.under(&required.name, [change]).map_err(unreadable)?;
+            self.held(required, &actual, expected)
+        };
+        judge().into_outcome()
+    }
+
     fn by_own_inputs(&self, required: &Required, actual: &Tensor) -> Result<Outcome, Outcome> {
+        let expected = self.observed()?.isolated(&required.name).map_err(unreadable)?;
+        self.held(required, actual, expected)
+    }
+
+    fn observed(&self) -> Result<Observed<'_>, Outcome> {
         let model = self.setting.model.ok_or(Outcome::Missing { side: ORACLE.to_owned() })?;
         let source = self.source.ok_or_else(|| Outcome::Missing { side: self.side.to_owned() })?;
-        let observed = Observed { model, case: self.case, source, rules: self.rules };
+        Ok(Observed { model, case: self.case, source, rules: self.rules })
+    }
+
+    /// What is there against what must be, within its bound.
+    fn held(
+        &self,
+        required: &Required,
+        actual: &Tensor,
+        expected: Operand<Bounded>,
+    ) -> Result<Outcome, Outcome> {
         let activation = self.setting.specs.of(required);
-        match observed.isolated(&required.name).map_err(unreadable)? {
+        match expected {
             Operand::Tokens(ids) => {
                 let expected = Tensor::from_i64(&ids.shape, &ids.values).map_err(unreadable)?;
                 Ok(same_bits(actual, &expected, self.side))

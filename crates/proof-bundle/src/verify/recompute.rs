@@ -5,8 +5,8 @@ use std::path::Path;
 
 use capture::{CaptureFile, Case, Precision, TensorSource};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, assay,
-    confidence, judge, recorded,
+    CaseAssay, CaseEvidence, Diagnosis, ReferenceCaptures, Results, RunFacts, Setting, SpecError, SpecSet,
+    Traits, assay, confidence, culprits, diagnose, judge, recorded,
 };
 use oracle::Model;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -76,20 +76,51 @@ impl Verifier<'_> {
         let assays: Result<Vec<CaseAssay>, Problem> = assays.into_iter().collect();
         // The record's version is known to be one that is read, and says nothing of the run.
         let judged = judge(specs, &facts, &assays?).map_err(unlawful)?;
-        Ok(Results { schema: results.schema.clone(), ..judged })
+        let diagnoses = self.diagnoses(&judged, confidence)?;
+        Ok(Results { schema: results.schema.clone(), diagnoses, ..judged })
     }
 
-    fn case(&self, case: &Case, confidence: f64) -> Result<CaseAssay, Problem> {
+    /// Which bugs give what was refused. Of a case whose tensors are not here it is the record's word.
+    fn diagnoses(&self, judged: &Results, confidence: f64) -> Result<Vec<Diagnosis>, Problem> {
         let results = &self.records.results;
-        let label = results.subject.to_string();
-        let setting = Setting {
+        let mut found = Vec::new();
+        for culprit in culprits(judged) {
+            let Some(case) = self.records.cases.iter().find(|case| case.id == culprit.case) else { continue };
+            if self.model.is_some() && results.tensors.holds(&case.id) {
+                let label = results.subject.to_string();
+                let setting = self.setting(case, confidence, &label);
+                let problem = |error: SpecError| Problem::at(layout::case_path(&case.id), error.to_string());
+                found.extend(
+                    self.with_evidence(case, |evidence| diagnose(&setting, evidence, culprit))?
+                        .map_err(problem)?,
+                );
+            } else {
+                let is_of_it = |diagnosis: &&Diagnosis| {
+                    (&diagnosis.case, &diagnosis.activation, diagnosis.step)
+                        == (&culprit.case, &culprit.name, culprit.step)
+                };
+                found.extend(results.diagnoses.iter().find(is_of_it).cloned());
+            }
+        }
+        Ok(found)
+    }
+
+    fn setting<'b>(&'b self, case: &Case, confidence: f64, subject: &'b str) -> Setting<'b> {
+        let results = &self.records.results;
+        Setting {
             specs: self.specs,
             architecture: &results.architecture,
             model: self.model,
             traits: Traits::of(&results.subject.name, case.texts.is_some()),
             confidence,
-            subject: &label,
-        };
+            subject,
+        }
+    }
+
+    fn case(&self, case: &Case, confidence: f64) -> Result<CaseAssay, Problem> {
+        let results = &self.records.results;
+        let label = results.subject.to_string();
+        let setting = self.setting(case, confidence, &label);
         let record = self.records.assays.get(&case.id);
         let record = record.map(|record| from_record(&setting, case, results, record)).transpose()?;
         match (record, self.model) {
@@ -113,6 +144,12 @@ impl Verifier<'_> {
     }
 
     fn computed(&self, setting: &Setting<'_>, case: &Case) -> Result<CaseAssay, Problem> {
+        self.with_evidence(case, |evidence| assay(setting, evidence))?
+            .map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
+    }
+
+    /// Lays one case's captures before `look`.
+    fn with_evidence<T>(&self, case: &Case, look: impl FnOnce(&CaseEvidence<'_>) -> T) -> Result<T, Problem> {
         let results = &self.records.results;
         let subject = self.open(&Role::Subject, &case.id)?;
         let mut opened = Vec::new();
@@ -136,7 +173,7 @@ impl Verifier<'_> {
             not_contiguous: subject.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
             references: &references,
         };
-        assay(setting, &evidence).map_err(|error| Problem::at(layout::case_path(&case.id), error.to_string()))
+        Ok(look(&evidence))
     }
 
     fn open(&self, role: &Role, case: &str) -> Result<Option<CaptureFile>, Problem> {
@@ -227,6 +264,7 @@ fn other_parts(recorded: &Results, found: &Results) -> Vec<&'static str> {
         ("the cases", recorded.cases != found.cases),
         ("the quorum", recorded.quorum != found.quorum),
         ("the first divergence", recorded.first_divergence != found.first_divergence),
+        ("the diagnoses", recorded.diagnoses != found.diagnoses),
         ("the faults", recorded.faults != found.faults),
         ("the peers", recorded.peers != found.peers),
         ("the growth of errors", recorded.growth != found.growth),

@@ -19,6 +19,10 @@ pub(super) fn write(page: &mut Page<'_>, results: &Results) {
     if let Some(inputs) = phrases::divergence_inputs(divergent.divergence) {
         page.entry("inputs", Style::new(), inputs);
     }
+    if let Some(diagnosis) = results.diagnosis() {
+        let style = if diagnosis.named.is_empty() { Style::new() } else { BOLD };
+        page.entry("which bug", style, &phrases::diagnosis(diagnosis));
+    }
     for comparison in &divergent.comparisons {
         numbers(page, comparison);
     }
