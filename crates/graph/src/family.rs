@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Architecture;
+use crate::config::{at, contains, field, number, whole};
 use crate::expression::evaluate;
 use crate::template::in_layer;
+use crate::{Architecture, Condition, Conditional, FeatureSpec, Features, conditional};
 
 /// A family of models that one graph describes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +20,8 @@ pub struct Family {
     pub about: String,
     /// `architectures` of `config.json` that belong to the family.
     pub architectures: Vec<String>,
-    /// `model_type` of `config.json`.
-    pub model_type: String,
+    /// Values of `model_type` in `config.json`.
+    pub model_types: Vec<String>,
     /// Where `config.json` has the number of layers.
     pub layers: String,
     /// What names of stored weights may begin with.
@@ -35,9 +36,12 @@ pub struct Family {
     /// Sizes by symbol.
     pub sizes: BTreeMap<String, SizeSource>,
     /// Constants by name: where `config.json` has them.
-    pub constants: BTreeMap<String, String>,
+    pub constants: BTreeMap<String, ConstantSource>,
     /// Which activations play a part that laws and reports know.
     pub roles: Roles,
+    /// What some of its models have and others have not.
+    #[serde(default, rename = "feature")]
+    pub features: Vec<FeatureSpec>,
     /// Options of `config.json` that change the computation.
     #[serde(default, rename = "option")]
     pub options: Vec<OptionSpec>,
@@ -56,6 +60,26 @@ pub struct SizeSource {
     /// The size where there is no such field, or where there is no path: `4*D`, `D/H`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<String>,
+    /// The same for models of one `model_type`, which come first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub otherwise_of: BTreeMap<String, String>,
+}
+
+/// Where a constant comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConstantSource {
+    /// The field of `config.json`.
+    pub path: String,
+    /// Its value where there is no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<f64>,
+    /// Features that must be there for the constant to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
 
 /// Activations by the part they play.
@@ -99,8 +123,15 @@ impl Roles {
 pub struct OptionSpec {
     /// The field of `config.json`.
     pub path: String,
-    /// The values that are described; a field that is absent or null is one of them.
+    /// The values that are described; a field that is absent or null is one of them, and so is a list whose elements are
+    /// all the same one of them.
     pub allowed: Vec<Value>,
+    /// What a model does where the field is absent, where that is not described by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<Value>,
+    /// The option is looked at where all of these hold.
+    #[serde(default, rename = "if", skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// What the option does.
     pub reason: String,
 }
@@ -113,7 +144,15 @@ pub struct WeightSpec {
     pub name: String,
     /// Its dimensions: sizes, products and quotients of them.
     pub shape: Vec<String>,
+    /// Features that must be there for the weight to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
+
+conditional!(ConstantSource, WeightSpec);
 
 /// An option that the graph does not describe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,37 +205,55 @@ impl Family {
     /// # Errors
     /// [`FamilyError::Syntax`].
     pub fn parse(text: &str) -> Result<Self, FamilyError> {
-        toml::from_str(text)
-            .map_err(|error| FamilyError::Syntax { problem: error.to_string().trim_end().to_owned() })
+        let syntax = |problem: String| FamilyError::Syntax { problem };
+        let family: Self =
+            toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
+        family.features.iter().try_for_each(FeatureSpec::check).map_err(syntax)?;
+        for name in family.constants.values().flat_map(named).chain(family.weights.iter().flat_map(named)) {
+            family.knows_feature(name).map_err(syntax)?;
+        }
+        Ok(family)
     }
 
-    /// Sizes and constants of the model that `config.json` describes.
+    /// # Errors
+    /// If no feature has that name.
+    pub fn knows_feature(&self, name: &str) -> Result<(), String> {
+        if self.features.iter().any(|feature| feature.name == name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.features.iter().map(|feature| feature.name.as_str()).collect();
+        Err(format!("the family has no feature `{name}`; it has: {}", known.join(", ")))
+    }
+
+    /// Whether `config.json` describes a model of the family: by its `model_type`, and by its architecture where it names
+    /// none.
+    pub fn describes(&self, config: &Value) -> bool {
+        let is_one_of = |names: &[String], value: &Value| names.iter().any(|name| value == name.as_str());
+        match at(config, "model_type") {
+            Some(kind) if !kind.is_null() => is_one_of(&self.model_types, kind),
+            _ => at(config, "architectures")
+                .and_then(Value::as_array)
+                .is_some_and(|all| all.iter().any(|name| is_one_of(&self.architectures, name))),
+        }
+    }
+
+    /// Sizes, constants and features of the model that `config.json` describes.
     ///
     /// # Errors
     /// If a size or constant is missing, or an option changes the computation in a way that is not described.
     pub fn architecture(&self, config: &Value) -> Result<Architecture, FamilyError> {
+        self.check_architecture(config)?;
         self.options.iter().try_for_each(|option| option.check(config))?;
-        let mut sizes = BTreeMap::new();
-        for (symbol, source) in &self.sizes {
-            if let Some(size) = source.given(config)? {
-                sizes.insert(symbol.clone(), size);
-            }
-        }
-        while let Some((symbol, size)) = self.next_size(&sizes) {
-            sizes.insert(symbol, size);
-        }
-        if let Some((symbol, source)) = self.sizes.iter().find(|(symbol, _)| !sizes.contains_key(*symbol)) {
-            let rule = source.otherwise.clone().or_else(|| source.path.clone()).unwrap_or_default();
-            return Err(FamilyError::Size { symbol: symbol.clone(), rule });
-        }
-        let number = |path: &String| {
-            config.get(path).and_then(Value::as_f64).ok_or_else(|| field(config, path, "a number"))
-        };
-        let constants: Result<BTreeMap<String, f64>, FamilyError> =
-            self.constants.iter().map(|(name, path)| Ok((name.clone(), number(path)?))).collect();
+        let features: Features = self
+            .features
+            .iter()
+            .filter(|feature| feature.holds(config))
+            .map(|feature| feature.name.clone())
+            .collect();
         let layers = whole(config, &self.layers)?
             .ok_or_else(|| field(config, &self.layers, "a whole number above 0"))?;
-        Ok(Architecture { family: self.name.clone(), layers, sizes, constants: constants? })
+        let (sizes, constants) = (self.all_sizes(config)?, self.all_constants(config, &features)?);
+        Ok(Architecture { family: self.name.clone(), layers, sizes, constants, features })
     }
 
     /// Every weight of a model, by canonical name, with its shape.
@@ -205,7 +262,7 @@ impl Family {
     /// [`FamilyError::Size`] where a dimension has no size.
     pub fn weights(&self, architecture: &Architecture) -> Result<BTreeMap<String, Vec<usize>>, FamilyError> {
         let mut weights = BTreeMap::new();
-        for weight in &self.weights {
+        for weight in self.weights.iter().filter(|weight| weight.exists(&architecture.features)) {
             let shape = self.weight_shape(weight, architecture)?;
             if weight.name.contains("{l}") {
                 for layer in 0..architecture.layers {
@@ -242,19 +299,104 @@ impl Family {
         (!self.buffers.iter().any(|buffer| name.ends_with(buffer.as_str()))).then_some(name)
     }
 
-    fn next_size(&self, sizes: &BTreeMap<String, usize>) -> Option<(String, usize)> {
-        self.sizes.iter().filter(|(symbol, _)| !sizes.contains_key(*symbol)).find_map(|(symbol, source)| {
-            Some((symbol.clone(), evaluate(source.otherwise.as_deref()?, sizes)?))
-        })
+    /// Sizes by symbol: those that are given, and with `given` those that follow from them.
+    ///
+    /// # Errors
+    /// [`FamilyError::Size`] where one does not follow.
+    pub fn complete(
+        &self,
+        mut sizes: BTreeMap<String, usize>,
+        model_type: Option<&str>,
+    ) -> Result<BTreeMap<String, usize>, FamilyError> {
+        while let Some((symbol, size)) = self.next_size(&sizes, model_type) {
+            sizes.insert(symbol, size);
+        }
+        match self.sizes.iter().find(|(symbol, _)| !sizes.contains_key(*symbol)) {
+            None => Ok(sizes),
+            Some((symbol, source)) => {
+                let rule = source.rule(model_type).or(source.path.as_deref()).unwrap_or_default();
+                Err(FamilyError::Size { symbol: symbol.clone(), rule: rule.to_owned() })
+            }
+        }
+    }
+
+    fn check_architecture(&self, config: &Value) -> Result<(), FamilyError> {
+        let refused = |option: &str, found: &Value, known: &[String]| {
+            Err(FamilyError::Refused(Refused {
+                option: option.to_owned(),
+                found: found.to_string(),
+                expected: known.join(" or "),
+                reason: "other models compute something else".to_owned(),
+            }))
+        };
+        match at(config, "model_type") {
+            Some(Value::String(kind)) if !self.model_types.contains(kind) => {
+                return refused("model_type", &Value::from(kind.as_str()), &self.model_types);
+            }
+            _ => {}
+        }
+        match at(config, "architectures").and_then(Value::as_array).and_then(|all| all.first()) {
+            Some(Value::String(name)) if !self.architectures.contains(name) => {
+                refused("architectures", &Value::from(name.as_str()), &self.architectures)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn all_sizes(&self, config: &Value) -> Result<BTreeMap<String, usize>, FamilyError> {
+        let model_type = at(config, "model_type").and_then(Value::as_str);
+        let mut sizes = BTreeMap::new();
+        for (symbol, source) in &self.sizes {
+            if let Some(size) = source.given(config, model_type)? {
+                sizes.insert(symbol.clone(), size);
+            }
+        }
+        self.complete(sizes, model_type)
+    }
+
+    fn all_constants(
+        &self,
+        config: &Value,
+        features: &Features,
+    ) -> Result<BTreeMap<String, f64>, FamilyError> {
+        let exist = self.constants.iter().filter(|(_, source)| source.exists(features));
+        exist
+            .map(|(name, source)| {
+                let found = number(config, &source.path)?.or(source.otherwise);
+                Ok((name.clone(), found.ok_or_else(|| field(config, &source.path, "a number"))?))
+            })
+            .collect()
+    }
+
+    fn next_size(
+        &self,
+        sizes: &BTreeMap<String, usize>,
+        model_type: Option<&str>,
+    ) -> Option<(String, usize)> {
+        self.sizes
+            .iter()
+            .filter(|(symbol, _)| !sizes.contains_key(*symbol))
+            .find_map(|(symbol, source)| Some((symbol.clone(), evaluate(source.rule(model_type)?, sizes)?)))
     }
 }
 
+/// The features that it names.
+fn named(conditional: &impl Conditional) -> impl Iterator<Item = &str> {
+    conditional.when().iter().chain(conditional.unless()).map(String::as_str)
+}
+
 impl SizeSource {
-    fn given(&self, config: &Value) -> Result<Option<usize>, FamilyError> {
+    /// From what it follows where `config.json` does not have it.
+    fn rule(&self, model_type: Option<&str>) -> Option<&str> {
+        let own = model_type.and_then(|kind| self.otherwise_of.get(kind));
+        own.or(self.otherwise.as_ref()).map(String::as_str)
+    }
+
+    fn given(&self, config: &Value, model_type: Option<&str>) -> Result<Option<usize>, FamilyError> {
         match &self.path {
             None => Ok(None),
             Some(path) => match whole(config, path)? {
-                None if self.otherwise.is_none() => Err(field(config, path, "a whole number above 0")),
+                None if self.rule(model_type).is_none() => Err(field(config, path, "a whole number above 0")),
                 found => Ok(found),
             },
         }
@@ -269,9 +411,18 @@ impl OptionSpec {
     }
 
     fn check(&self, config: &Value) -> Result<(), FamilyError> {
-        match config.get(&self.path) {
+        if !self.conditions.iter().all(|condition| condition.holds(config)) {
+            return Ok(());
+        }
+        let is_described = |found: &Value| match found.as_array().map(Vec::as_slice) {
+            Some([first, rest @ ..]) if !contains(&self.allowed, found) => {
+                contains(&self.allowed, first) && rest.iter().all(|other| other == first)
+            }
+            _ => contains(&self.allowed, found),
+        };
+        match at(config, &self.path).or(self.otherwise.as_ref()) {
             None | Some(Value::Null) => Ok(()),
-            Some(found) if self.allowed.contains(found) => Ok(()),
+            Some(found) if is_described(found) => Ok(()),
             Some(found) => Err(FamilyError::Refused(Refused {
                 option: self.path.clone(),
                 found: found.to_string(),
@@ -280,24 +431,6 @@ impl OptionSpec {
             })),
         }
     }
-}
-
-/// A whole number above 0; none where it is absent or null.
-fn whole(config: &Value, path: &str) -> Result<Option<usize>, FamilyError> {
-    match config.get(path) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .and_then(|number| usize::try_from(number).ok())
-            .filter(|&number| number > 0)
-            .map(Some)
-            .ok_or_else(|| field(config, path, "a whole number above 0")),
-    }
-}
-
-fn field(config: &Value, path: &str, expected: &'static str) -> FamilyError {
-    let found = config.get(path).map_or_else(|| "missing".to_owned(), Value::to_string);
-    FamilyError::Field { path: path.to_owned(), found, expected }
 }
 
 #[cfg(test)]

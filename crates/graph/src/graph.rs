@@ -99,8 +99,10 @@ impl Graph {
         for node in self.order(architecture.layers)? {
             let Some(op) = self.operation(&node) else { continue };
             let wrong = |problem: String| GraphError::Shape { name: node.name.clone(), problem };
-            if let Some(constant) = op.constant().filter(|name| !self.family.constants.contains_key(*name)) {
-                return Err(wrong(format!("the family has no constant `{constant}`")));
+            let constants = op.constants();
+            if let Some(constant) = constants.iter().find(|name| !architecture.constants.contains_key(**name))
+            {
+                return Err(wrong(format!("the model has no constant `{constant}`")));
             }
             let shape_of = |name: &String| {
                 let input =
@@ -120,7 +122,7 @@ impl Graph {
                 })
                 .collect();
             let (found, declared) = (
-                output_shape(op, &inputs?, &given?, [step.batch, step.past, step.new])
+                output_shape(op, &inputs?, &given?, [step.batch, step.past, step.new], &architecture.sizes)
                     .map_err(|problem| wrong(problem.to_string()))?,
                 shape_of(&node.name)?,
             );

@@ -30,6 +30,16 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bias: Option<String>,
     },
+    /// `x / √(mean(x²) + ε)` over the last axis, times a weight where there is one.
+    RmsNorm {
+        /// `[…, D]`; of heads, `[B, S, H, Dh]`, each by itself.
+        x: String,
+        /// The constant ε of the architecture.
+        epsilon: String,
+        /// `[D]`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<String>,
+    },
     /// `x·W + b`.
     Linear {
         /// `[…, in]`.
@@ -50,15 +60,49 @@ pub enum Operation {
         /// `[B, S, H, Dh]`; the result is `[B, K, H, Dh]`.
         new: String,
     },
-    /// `q·k / √Dh`, for each head and each pair of positions.
+    /// The cosines or sines of the angles `position · θ^(−2i/width)` by which pair i of a head is turned:
+    /// `[B, S, width]`, those of the first half once more in the second. Positions count from 0 through all steps of a case.
+    RopeTable {
+        /// Which of the two.
+        of: Wave,
+        /// The size that the table is wide: `Dh`.
+        width: String,
+        /// The constant θ of the architecture.
+        theta: String,
+        /// How the angles of a longer context are made; by the formula above unless said otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scaling: Option<RopeScaling>,
+    },
+    /// Pairs of channels of every head, turned: `(a, b)` becomes `(a·cos − b·sin, b·cos + a·sin)`.
+    Rope {
+        /// `[B, S, H, Dh]`.
+        x: String,
+        /// `[B, S, Dh]`.
+        cos: String,
+        /// `[B, S, Dh]`.
+        sin: String,
+        /// Which channels are a pair.
+        #[serde(default, skip_serializing_if = "Pairs::is_half")]
+        pairs: Pairs,
+    },
+    /// `q·k / √Dh`, for each head and each pair of positions. Where there are fewer heads of keys, groups of heads in a row
+    /// share one.
     Scores {
         /// `[B, S, H, Dh]`.
         q: String,
-        /// `[B, K, H, Dh]`.
+        /// `[B, K, G, Dh]`.
         k: String,
+        /// What the products are scaled with; `1/√Dh` unless said otherwise.
+        #[serde(default, skip_serializing_if = "ScoreScale::is_head")]
+        scale: ScoreScale,
     },
     /// 0 where a query may see a key, −∞ where it may not: `[B, S, K]`.
-    Mask {},
+    Mask {
+        /// The constant of the architecture that says how many keys a query sees, itself included; all before it where
+        /// there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<String>,
+    },
     /// `exp(z) / Σ exp(z)` over the last axis, with `z = x / temperature + mask`.
     Softmax {
         /// `[B, H, S, K]`, or `[B, V]`.
@@ -83,6 +127,23 @@ pub enum Operation {
         x: String,
         /// Which of its forms.
         form: GeluForm,
+    },
+    /// `x / (1 + exp(−x))` of each element.
+    Silu {
+        /// Any shape.
+        x: String,
+    },
+    /// Each element, or 0 where it is below.
+    Relu {
+        /// Any shape.
+        x: String,
+    },
+    /// The product of two activations of one shape, element by element.
+    Mul {
+        /// Any shape.
+        x: String,
+        /// The same shape.
+        y: String,
     },
     /// The sum of two activations of one shape.
     Add {
@@ -147,6 +208,91 @@ impl From<Part> for (usize, usize) {
 pub enum GeluForm {
     /// `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`.
     Tanh,
+    /// `½x(1 + erf(x/√2))`.
+    Erf,
+}
+
+/// Which table of angles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wave {
+    /// Cosines.
+    Cos,
+    /// Sines.
+    Sin,
+}
+
+/// Which channels of a head are turned together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairs {
+    /// Channel i and channel i + Dh/2.
+    #[default]
+    Half,
+    /// Channel 2i and channel 2i + 1.
+    Interleaved,
+}
+
+/// How frequencies are changed for contexts that are longer than those of the training. Fields name constants of the
+/// architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum RopeScaling {
+    /// Every frequency is divided by the factor.
+    Linear {
+        /// By what.
+        factor: String,
+    },
+    /// Low frequencies are divided by the factor, high ones stay, those between are in between.
+    Llama3 {
+        /// By what low frequencies are divided.
+        factor: String,
+        /// How many waves at least fit into the original context where a frequency is not a low one.
+        low: String,
+        /// How many waves at least fit into it where a frequency stays.
+        high: String,
+        /// Positions of the original context.
+        positions: String,
+    },
+}
+
+/// What scores are scaled with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScoreScale {
+    /// `1/√Dh`.
+    #[default]
+    Head,
+    /// Nothing.
+    One,
+    /// `1/√Dh / (l + 1)` in layer l.
+    HeadAndLayer,
+    /// `1 / (l + 1)` in layer l.
+    Layer,
+}
+
+impl Pairs {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_half(&self) -> bool {
+        *self == Self::Half
+    }
+}
+
+impl RopeScaling {
+    /// The constants that it uses.
+    pub fn constants(&self) -> Vec<&str> {
+        match self {
+            Self::Linear { factor } => vec![factor],
+            Self::Llama3 { factor, low, high, positions } => vec![factor, low, high, positions],
+        }
+    }
+}
+
+impl ScoreScale {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_head(&self) -> bool {
+        *self == Self::Head
+    }
 }
 
 impl Operation {
@@ -155,13 +301,19 @@ impl Operation {
         match self {
             Self::Rows { .. } => "rows",
             Self::LayerNorm { .. } => "layer_norm",
+            Self::RmsNorm { .. } => "rms_norm",
             Self::Linear { .. } => "linear",
             Self::Cache { .. } => "cache",
+            Self::RopeTable { .. } => "rope_table",
+            Self::Rope { .. } => "rope",
             Self::Scores { .. } => "scores",
-            Self::Mask {} => "mask",
+            Self::Mask { .. } => "mask",
             Self::Softmax { .. } => "softmax",
             Self::WeightedValues { .. } => "weighted_values",
             Self::Gelu { .. } => "gelu",
+            Self::Silu { .. } => "silu",
+            Self::Relu { .. } => "relu",
+            Self::Mul { .. } => "mul",
             Self::Add { .. } => "add",
             Self::Last { .. } => "last",
             Self::Argmax { .. } => "argmax",
@@ -173,18 +325,23 @@ impl Operation {
         match self {
             Self::Rows { ids: x, .. }
             | Self::LayerNorm { x, .. }
+            | Self::RmsNorm { x, .. }
             | Self::Linear { x, .. }
             | Self::Cache { new: x }
             | Self::Gelu { x, .. }
+            | Self::Silu { x }
+            | Self::Relu { x }
             | Self::Last { x }
             | Self::Argmax { x } => vec![x],
-            Self::Scores { q: x, k: y }
+            Self::Scores { q: x, k: y, .. }
             | Self::WeightedValues { probs: x, values: y }
+            | Self::Mul { x, y }
             | Self::Add { x, y } => {
                 vec![x, y]
             }
+            Self::Rope { x, cos, sin, .. } => vec![x, cos, sin],
             Self::Softmax { x, mask, .. } => std::iter::once(x).chain(mask).map(String::as_str).collect(),
-            Self::Mask {} => Vec::new(),
+            Self::Mask { .. } | Self::RopeTable { .. } => Vec::new(),
         }
     }
 
@@ -195,6 +352,7 @@ impl Operation {
                 std::iter::once(table).chain(positions).map(String::as_str).collect()
             }
             Self::LayerNorm { weight, bias, .. } => weight.iter().chain(bias).map(String::as_str).collect(),
+            Self::RmsNorm { weight, .. } => weight.iter().map(String::as_str).collect(),
             Self::Linear { weight, bias, .. } => {
                 std::iter::once(weight).chain(bias).map(String::as_str).collect()
             }
@@ -202,11 +360,16 @@ impl Operation {
         }
     }
 
-    /// The constant of the architecture that it uses.
-    pub fn constant(&self) -> Option<&str> {
+    /// The constants of the architecture that it uses.
+    pub fn constants(&self) -> Vec<&str> {
         match self {
-            Self::LayerNorm { epsilon, .. } => Some(epsilon),
-            _ => None,
+            Self::LayerNorm { epsilon, .. } | Self::RmsNorm { epsilon, .. } => vec![epsilon],
+            Self::RopeTable { theta, scaling, .. } => {
+                let of_scaling = scaling.iter().flat_map(RopeScaling::constants);
+                std::iter::once(theta.as_str()).chain(of_scaling).collect()
+            }
+            Self::Mask { window } => window.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -217,7 +380,7 @@ impl Operation {
 
     /// Whether its result has the bits of what it is given, and nothing is rounded.
     pub const fn moves(&self) -> bool {
-        matches!(self, Self::Cache { .. } | Self::Mask {} | Self::Last { .. } | Self::Argmax { .. })
+        matches!(self, Self::Cache { .. } | Self::Mask { .. } | Self::Last { .. } | Self::Argmax { .. })
     }
 }
 
