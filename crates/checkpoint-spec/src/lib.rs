@@ -40,5 +40,5 @@ pub use results::*;
 pub use spec::{
     ActivationSpec, Applies, Arithmetic, BudgetRule, Ceiling, Derivation, FaultJudge, FaultSpec, Golden,
     HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Need, NonFinitePolicy, OperationLaw, Requirement,
-    Rule, Spec, SpecError, SpecSet, Steps,
+    Rule, Spec, SpecError, SpecSet, Steps, family_of,
 };

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use graph::{GeluForm, Node, Operation, Step};
+use graph::{GeluForm, Node, Operation, RopeScaling, ScoreScale, Step, Wave};
 
 use crate::arithmetic::Arithmetic;
-use crate::operation::{Activation, CausalMask, LayerNorm, Layout, Linear, Rows, RowsError, Scores, Softmax};
+use crate::operation::{
+    Activation, CausalMask, LayerNorm, Layout, Linear, RmsNorm, Rope, RopeTable, Rows, RowsError, Scaling,
+    Scores, Softmax,
+};
 use crate::{Array, Model, Weight};
 
 /// What an activation holds.
@@ -134,13 +137,33 @@ impl<A: Arithmetic> Application<'_, A> {
                 let past = past.map(|past| self.as_floats(past)).transpose()?;
                 a.append(past, self.floats(0)?)
             }
-            Operation::Scores { .. } => {
-                let q = self.floats(0)?;
-                #[expect(clippy::cast_precision_loss, reason = "widths of heads are far below 2⁵³")]
-                let width = self.inputs[0].shape::<A>().last().copied().unwrap_or(1) as f64;
-                a.scores(&Scores { scale: 1.0 / width.sqrt() }, q, self.floats(1)?)
+            Operation::RmsNorm { epsilon, weight, .. } => {
+                let epsilon = self.constant(epsilon)?;
+                let weight = weight.as_ref().map(|name| self.weight(name)).transpose()?;
+                let weight = weight.as_ref().map(|(_, values)| &**values);
+                a.rms_norm(&RmsNorm { epsilon, weight }, self.floats(0)?)
             }
-            Operation::Mask {} => a.mask(&CausalMask { window: None }, self.step),
+            Operation::RopeTable { of, width, theta, scaling } => {
+                let table = RopeTable {
+                    sine: *of == Wave::Sin,
+                    width: self.size(width)?,
+                    theta: self.constant(theta)?,
+                    scaling: self.scaling(scaling.as_ref())?,
+                };
+                a.rope_table(&table, self.step)
+            }
+            Operation::Rope { pairs, .. } => {
+                let rope = Rope { interleaved: *pairs == graph::Pairs::Interleaved };
+                a.rope(rope, self.floats(0)?, self.floats(1)?, self.floats(2)?)
+            }
+            Operation::Scores { scale, .. } => {
+                let q = self.floats(0)?;
+                a.scores(&Scores { scale: self.score_scale(*scale) }, q, self.floats(1)?)
+            }
+            Operation::Mask { window } => {
+                let window = window.as_ref().map(|name| self.whole_constant(name)).transpose()?;
+                a.mask(&CausalMask { window }, self.step)
+            }
             Operation::Softmax { mask, temperature, .. } => {
                 let mask = mask.as_ref().map(|_| self.floats(1)).transpose()?;
                 a.softmax(&Softmax { temperature: temperature.unwrap_or(1.0) }, self.floats(0)?, mask)
@@ -149,6 +172,10 @@ impl<A: Arithmetic> Application<'_, A> {
             Operation::Gelu { form: GeluForm::Tanh, .. } => {
                 a.activation(Activation::GeluTanh, self.floats(0)?)
             }
+            Operation::Gelu { form: GeluForm::Erf, .. } => a.activation(Activation::GeluErf, self.floats(0)?),
+            Operation::Silu { .. } => a.activation(Activation::Silu, self.floats(0)?),
+            Operation::Relu { .. } => a.activation(Activation::Relu, self.floats(0)?),
+            Operation::Mul { .. } => a.mul(self.floats(0)?, self.floats(1)?),
             Operation::Add { .. } => a.add(self.floats(0)?, self.floats(1)?),
             Operation::Last { .. } => a.last(self.floats(0)?),
             Operation::Argmax { .. } => {
@@ -173,6 +200,49 @@ impl<A: Arithmetic> Application<'_, A> {
     fn constant(&self, name: &str) -> Result<f64, ApplyError> {
         let constant = self.model.architecture.constants.get(name).copied();
         constant.ok_or_else(|| self.lacks(&format!("the constant `{name}`")))
+    }
+
+    /// A constant that counts something.
+    fn whole_constant(&self, name: &str) -> Result<usize, ApplyError> {
+        let constant = self.constant(name)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "held to be a whole number of positions"
+        )]
+        let whole = constant as usize;
+        let is_whole = constant.fract() == 0.0 && (1.0..=9e15).contains(&constant);
+        if is_whole { Ok(whole) } else { Err(self.lacks(&format!("a whole number above 0 as `{name}`"))) }
+    }
+
+    fn size(&self, symbol: &str) -> Result<usize, ApplyError> {
+        let size = self.model.architecture.sizes.get(symbol).copied();
+        size.ok_or_else(|| self.lacks(&format!("the size `{symbol}`")))
+    }
+
+    fn scaling(&self, scaling: Option<&RopeScaling>) -> Result<Scaling, ApplyError> {
+        Ok(match scaling {
+            None => Scaling::None,
+            Some(RopeScaling::Linear { factor }) => Scaling::Linear { factor: self.constant(factor)? },
+            Some(RopeScaling::Llama3 { factor, low, high, positions }) => Scaling::Llama3 {
+                factor: self.constant(factor)?,
+                low: self.constant(low)?,
+                high: self.constant(high)?,
+                positions: self.constant(positions)?,
+            },
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "widths of heads and layers are far below 2⁵³")]
+    fn score_scale(&self, scale: ScoreScale) -> f64 {
+        let width = self.inputs.first().and_then(|q| q.shape::<A>().last().copied()).unwrap_or(1) as f64;
+        let layer = self.node.layer.unwrap_or(0) as f64 + 1.0;
+        match scale {
+            ScoreScale::Head => 1.0 / width.sqrt(),
+            ScoreScale::One => 1.0,
+            ScoreScale::HeadAndLayer => 1.0 / width.sqrt() / layer,
+            ScoreScale::Layer => 1.0 / layer,
+        }
     }
 
     fn floats(&self, index: usize) -> Result<&A::Value, ApplyError> {

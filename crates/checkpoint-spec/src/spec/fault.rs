@@ -36,6 +36,12 @@ pub struct FaultSpec {
     /// Whether it belongs to the short panel.
     #[serde(default)]
     pub fast: bool,
+    /// Features that must be there for it to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
 
 /// Who refuses a fault of the references.
