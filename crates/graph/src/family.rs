@@ -330,6 +330,10 @@ impl Family {
             }))
         };
         match at(config, "model_type") {
+            // A family of several kinds of model cannot tell which one this is.
+            None | Some(Value::Null) if self.model_types.len() > 1 => {
+                return Err(field(config, "model_type", "the name of one of the family's kinds of model"));
+            }
             Some(Value::String(kind)) if !self.model_types.contains(kind) => {
                 return refused("model_type", &Value::from(kind.as_str()), &self.model_types);
             }

@@ -136,6 +136,7 @@ fn architecture() -> Architecture {
         layers: 1,
         sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
         constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
+        features: std::collections::BTreeSet::new(),
     }
 }
 

@@ -12,10 +12,9 @@ impl SpecSet {
     /// With the file and the first contradiction in it.
     pub(super) fn resolve(&mut self) -> Result<(), SpecError> {
         for name in &self.features {
-            self.family.knows_feature(name).map_err(|problem| SpecError::Inconsistent {
-                file: "family.toml".to_owned(),
-                problem,
-            })?;
+            self.family
+                .knows_feature(name)
+                .map_err(|problem| SpecError::Inconsistent { file: "family.toml".to_owned(), problem })?;
         }
         for spec in &self.specs {
             self.check_declared(spec)
@@ -48,9 +47,7 @@ impl SpecSet {
             }
             known(&|| named(requirement), &format!("requirement {expected}"))?;
             if let Some(name) = requirement.of.iter().find(|name| spec.activation(name).is_none()) {
-                return Err(format!(
-                    "requirement {expected}: `{name}` is no activation of this checkpoint"
-                ));
+                return Err(format!("requirement {expected}: `{name}` is no activation of this checkpoint"));
             }
         }
         exclusive(spec)
