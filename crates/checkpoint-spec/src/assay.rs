@@ -1,5 +1,6 @@
 //! Compares one case's captures: shape and dtype first, then values. Produces numbers, never verdicts.
 
+mod beside;
 mod chained;
 mod evidence;
 mod isolated;
@@ -9,12 +10,13 @@ mod recorded;
 
 use std::collections::BTreeSet;
 
-use capture::{Precision, TensorName, TensorSource};
+use capture::{Case, Precision, Tensor, TensorName, TensorSource};
 use oracle::{ApplyError, Rounding};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use beside::Judged;
 pub(crate) use chained::replica_bounds;
 pub use evidence::{CaseEvidence, ReferenceCaptures, Setting, Source};
 pub use quorum::QuorumObservation;
@@ -133,7 +135,7 @@ pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseA
     let plan = plan(setting, evidence)?;
     let passed = pass(setting, evidence, &plan)?;
     let references = voices(setting, evidence, &plan, &passed)?;
-    let mut assay = assay_subject(setting, evidence, references)?;
+    let mut assay = assay_subject(setting, evidence, references, None)?;
     passed.count_ties(&mut assay.observations);
     let peers = peers(setting, evidence, &plan);
     assay.measured = passed.measurements(setting, evidence, &plan).into_iter().chain(peers).collect();
@@ -154,7 +156,9 @@ pub fn assay_references(
     Ok(ReferenceAssay { replicas, ..voices(setting, evidence, &plan, &passed)? })
 }
 
-/// Judges the subject beside voices that were compared already. Nothing that only is to be shown is measured.
+/// Judges the subject beside voices that were compared already, and, where there is one, beside a capture that was judged
+/// and of which only the named tensors differ: what they cannot reach is not judged again. Nothing that only is to be shown
+/// is measured.
 ///
 /// # Errors
 /// As [`assay`].
@@ -162,11 +166,13 @@ pub fn assay_subject(
     setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
     references: ReferenceAssay,
+    beside: Option<(&Judged, &BTreeSet<TensorName>)>,
 ) -> Result<CaseAssay, AssayError> {
     let plan = plan(setting, evidence)?;
     let rules = setting.specs.rules(setting.confidence, setting.precision());
-    let assayer = Assayer { setting, evidence, rules: &rules, replicas: references.replicas.as_ref() };
-    let observations = plan.par_iter().flat_map_iter(|required| assayer.observe(required)).collect();
+    let assayer =
+        Assayer { setting, evidence, rules: &rules, replicas: references.replicas.as_ref(), beside };
+    let observations = plan.par_iter().flat_map_iter(|required| assayer.observe_once(required)).collect();
     Ok(CaseAssay {
         case: evidence.case.id.clone(),
         observations,
@@ -175,6 +181,24 @@ pub fn assay_subject(
         quorum: references.quorum,
         measured: Vec::new(),
     })
+}
+
+/// What follows from the case, the model or other activations of a capture, where the spec of an activation says how.
+///
+/// # Errors
+/// With why it does not.
+pub fn derived(
+    setting: &Setting<'_>,
+    case: &Case,
+    source: &dyn TensorSource,
+    required: &Required,
+) -> Result<Tensor, String> {
+    let Some(Judgement::Rule(Rule::Derived { from, .. })) = setting.specs.of(required).judgement() else {
+        return Err(format!("`{}` follows from nothing that is known", required.name));
+    };
+    let (side, precision) = ("subject", setting.precision());
+    let isolated = Isolated { setting, case, source: Some(source), side, precision, rules: &[] };
+    isolated.derived(*from, required).map_err(|outcome| outcome.to_string())
 }
 
 fn plan(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<Vec<Required>, SpecError> {
@@ -227,9 +251,17 @@ struct Assayer<'a> {
     evidence: &'a CaseEvidence<'a>,
     rules: &'a [Rounding],
     replicas: Option<&'a Replicas>,
+    beside: Option<(&'a Judged, &'a BTreeSet<TensorName>)>,
 }
 
 impl Assayer<'_> {
+    fn observe_once(&self, required: &Required) -> Vec<Observation> {
+        let judgement = self.setting.specs.of(required).judgement();
+        let known =
+            self.beside.and_then(|(judged, changed)| judged.observations(required, judgement, changed));
+        known.unwrap_or_else(|| self.observe(required))
+    }
+
     fn observe(&self, required: &Required) -> Vec<Observation> {
         let isolated = || Isolated {
             setting: self.setting,
@@ -297,7 +329,25 @@ impl Assayer<'_> {
                 spec.requirements.iter().enumerate().filter(|(_, asked)| asked.check.is_examined());
             examined.map(move |(requirement, _)| (index, requirement))
         });
-        asked.map(|asked| self.examine(asked, run, subject)).collect()
+        asked.map(|asked| self.examine_once(asked, run, subject)).collect()
+    }
+
+    fn examine_once(
+        &self,
+        asked: (usize, usize),
+        run: &[Required],
+        subject: &dyn TensorSource,
+    ) -> ExaminedRequirement {
+        let is_changed = |changed: &BTreeSet<TensorName>| {
+            run.iter().any(|required| required.spec == asked.0 && changed.contains(&required.name))
+        };
+        let known = self
+            .beside
+            .filter(|(_, changed)| self.evidence.not_contiguous.is_empty() && !is_changed(changed));
+        let check = self.setting.specs.specs[asked.0].requirements[asked.1].check;
+        let known =
+            known.filter(|_| !check.looks_elsewhere()).and_then(|(judged, _)| judged.requirement(asked));
+        known.unwrap_or_else(|| self.examine(asked, run, subject))
     }
 
     fn examine(

@@ -51,9 +51,8 @@ impl SpecSet {
         precision: Precision,
     ) -> Option<Rounding> {
         let law = self.law(activation)?;
-        let format = half_format(precision);
-        let storage =
-            format.map(|format| Storage { format, rounds: law.half.rounds.iter().copied().collect() });
+        let rounds = || law.half.iter().flat_map(|half| half.rounds.iter().copied()).collect();
+        let storage = half_format(precision).map(|format| Storage { format, rounds: rounds() });
         Some(Rounding { confidence, constants: self.judging.functions.constants, storage })
     }
 

@@ -111,6 +111,11 @@ impl Check {
         !matches!(self, Self::Agreement | Self::NothingUnexpected)
     }
 
+    /// Whether the check looks at activations of other checkpoints, too.
+    pub(crate) fn looks_elsewhere(self) -> bool {
+        self == Self::GenerationContinues
+    }
+
     /// Whether a departure is a reservation and not a failure.
     pub fn is_warning(self) -> bool {
         self == Self::PlausibleRange

@@ -20,9 +20,9 @@ mod results;
 mod spec;
 
 pub use assay::{
-    AssayError, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Measurement, ORACLE, Observation,
-    QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, Source, assay, assay_references,
-    assay_subject, recorded,
+    AssayError, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Judged, Measurement, ORACLE,
+    Observation, QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, Source, assay,
+    assay_references, assay_subject, derived, recorded,
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources, fresh};
@@ -39,6 +39,6 @@ pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
     ActivationSpec, Applies, Arithmetic, BudgetRule, Ceiling, Derivation, FaultJudge, FaultSpec, Golden,
-    HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Need, NonFinitePolicy, OperationLaw, Requirement,
-    Rule, Spec, SpecError, SpecSet, Steps, family_of,
+    HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Layers, NamedChange, Need, NonFinitePolicy,
+    OperationLaw, Place, Requirement, Rule, Spec, SpecError, SpecSet, Steps, family_of,
 };

@@ -5,6 +5,7 @@ mod judging;
 mod law;
 mod load;
 mod operation;
+mod place;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use judging::Judging;
 pub use law::{Arithmetic, LawId, LawSpec};
 pub use load::family_of;
 pub use operation::{BudgetRule, HalfRule, OperationLaw};
+pub use place::{Layers, NamedChange, Place};
 
 /// The specs of a family's models that have the same features, in checkpoint order, with the numbers that decide.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,8 @@
 
 use crate::shape::{is_split_of, output_shape};
 use crate::{
-    Activation, Architecture, Circle, Family, FamilyError, InputTemplate, Node, Operation, execution_order,
+    Activation, Architecture, Circle, Computation, Family, FamilyError, InputTemplate, Node, Operation,
+    RESULT, execution_order,
 };
 
 /// A family with its activations.
@@ -94,43 +95,72 @@ impl Graph {
     /// # Errors
     /// With the first activation whose shape does not follow.
     pub fn check(&self, architecture: &Architecture) -> Result<(), GraphError> {
-        let weights = self.family.weights(architecture)?;
+        let order = self.order(architecture.layers)?;
+        order.iter().try_for_each(|node| match self.operation(node) {
+            Some(op) => self.check_computation(architecture, node, &Computation::of(op)),
+            None => Ok(()),
+        })
+    }
+
+    /// Holds the declared shape of a node to what it gives when it is computed like that, and every name to what there is.
+    ///
+    /// # Errors
+    /// With what does not follow.
+    pub fn check_computation(
+        &self,
+        architecture: &Architecture,
+        node: &Node,
+        computation: &Computation,
+    ) -> Result<(), GraphError> {
         let step = Step { index: 1, batch: 2, past: 3, new: 5 };
-        for node in self.order(architecture.layers)? {
-            let Some(op) = self.operation(&node) else { continue };
-            let wrong = |problem: String| GraphError::Shape { name: node.name.clone(), problem };
-            let constants = op.constants();
-            if let Some(constant) = constants.iter().find(|name| !architecture.constants.contains_key(**name))
-            {
-                return Err(wrong(format!("the model has no constant `{constant}`")));
-            }
-            let shape_of = |name: &String| {
-                let input =
-                    self.find(name).ok_or_else(|| wrong(format!("there is no activation `{name}`")))?;
-                self.shape(&input, architecture, step)
-                    .ok_or_else(|| wrong(format!("`{name}` has a symbol without a size in its shape")))
-            };
-            let inputs: Result<Vec<_>, _> =
-                self.inputs(&node, architecture.layers).iter().map(shape_of).collect();
-            let given: Result<Vec<_>, _> = op
-                .weights()
-                .iter()
-                .map(|weight| {
-                    let name = crate::in_layer(weight, node.layer, architecture.layers);
-                    let shape = weights.get(&name).cloned();
-                    shape.ok_or_else(|| wrong(format!("the family has no weight `{name}`")))
-                })
-                .collect();
-            let (found, declared) = (
-                output_shape(op, &inputs?, &given?, [step.batch, step.past, step.new], &architecture.sizes)
-                    .map_err(|problem| wrong(problem.to_string()))?,
-                shape_of(&node.name)?,
-            );
-            if !is_split_of(&declared, &found) {
-                return Err(wrong(format!("declared as {declared:?}, and `{}` gives {found:?}", op.name())));
-            }
+        let (op, weights) = (&computation.op, self.family.weights(architecture)?);
+        let wrong = |problem: String| GraphError::Shape { name: node.name.clone(), problem };
+        let constants = op.constants();
+        if let Some(constant) = constants.iter().find(|name| !architecture.constants.contains_key(**name)) {
+            return Err(wrong(format!("the model has no constant `{constant}`")));
         }
-        Ok(())
+        let shape_of = |name: &String| {
+            let input = self.find(name).ok_or_else(|| wrong(format!("there is no activation `{name}`")))?;
+            self.shape(&input, architecture, step)
+                .ok_or_else(|| wrong(format!("`{name}` has a symbol without a size in its shape")))
+        };
+        let inputs = computation.inputs_in(node.layer, architecture.layers);
+        let inputs: Vec<_> = inputs.iter().map(shape_of).collect::<Result<_, _>>()?;
+        let declared = shape_of(&node.name)?;
+        if computation.hands_on.is_some() {
+            let same = inputs.iter().all(|found| *found == declared);
+            return if same {
+                Ok(())
+            } else {
+                Err(wrong(format!("declared as {declared:?}, given {inputs:?}")))
+            };
+        }
+        let shape_of_weight = |weight: &&str| {
+            let name = crate::in_layer(weight, node.layer, architecture.layers);
+            let shape = weights.get(&name).cloned();
+            shape.ok_or_else(|| wrong(format!("the family has no weight `{name}`")))
+        };
+        let gives = |op: &Operation, inputs: &[Vec<usize>]| {
+            let given: Vec<_> = op.weights().iter().map(shape_of_weight).collect::<Result<_, _>>()?;
+            let found =
+                output_shape(op, inputs, &given, [step.batch, step.past, step.new], &architecture.sizes)
+                    .map_err(|problem| wrong(problem.to_string()))?;
+            if is_split_of(&declared, &found) {
+                return Ok(());
+            }
+            Err(wrong(format!("declared as {declared:?}, and `{}` gives {found:?}", op.name())))
+        };
+        let (own, mut others) = inputs.split_at(op.inputs().len());
+        gives(op, own)?;
+        let Some(then) = &computation.then else { return Ok(()) };
+        let of_then = then.inputs().into_iter().map(|input| match (input, others.split_first()) {
+            (RESULT, _) | (_, None) => declared.clone(),
+            (_, Some((first, rest))) => {
+                others = rest;
+                first.clone()
+            }
+        });
+        gives(then, &of_then.collect::<Vec<_>>())
     }
 }
 

@@ -13,6 +13,7 @@ mod expression;
 mod family;
 mod feature;
 mod graph;
+mod mutation;
 mod operation;
 mod order;
 mod shape;
@@ -23,7 +24,13 @@ pub use config::Condition;
 pub use family::{ConstantSource, Family, FamilyError, OptionSpec, Refused, Roles, SizeSource, WeightSpec};
 pub use feature::{Conditional, FeatureSpec, Features};
 pub use graph::{Graph, GraphError, Step};
-pub use operation::{GeluForm, Layout, Operation, Pairs, Part, RopeScaling, ScoreScale, Wave};
+pub use mutation::{
+    ArrayChange, Change, Computation, ElementChange, Format, Handed, InputChange, Mutation, MutationProblem,
+    RESULT, Roll, SliceChange, WeightChange, Which, WhichElement,
+};
+pub use operation::{
+    Constant, GeluForm, Layout, NamedScale, Operation, Pairs, Part, RopeScaling, ScoreScale, Wave,
+};
 pub use order::{Circle, Node, execution_order};
 pub use shape::{ShapeProblem, is_split_of, output_shape};
 pub use template::{Input, InputTemplate, in_layer};

@@ -21,8 +21,8 @@ pub enum Operation {
     LayerNorm {
         /// `[…, D]`.
         x: String,
-        /// The constant ε of the architecture.
-        epsilon: String,
+        /// ε: a constant of the architecture, or a number.
+        epsilon: Constant,
         /// `[D]`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight: Option<String>,
@@ -34,8 +34,8 @@ pub enum Operation {
     RmsNorm {
         /// `[…, D]`; of heads, `[B, S, H, Dh]`, each by itself.
         x: String,
-        /// The constant ε of the architecture.
-        epsilon: String,
+        /// ε: a constant of the architecture, or a number.
+        epsilon: Constant,
         /// `[D]`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight: Option<String>,
@@ -67,8 +67,8 @@ pub enum Operation {
         of: Wave,
         /// The size that the table is wide: `Dh`.
         width: String,
-        /// The constant θ of the architecture.
-        theta: String,
+        /// θ: a constant of the architecture, or a number.
+        theta: Constant,
         /// How the angles of a longer context are made; by the formula above unless said otherwise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scaling: Option<RopeScaling>,
@@ -85,23 +85,23 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Pairs::is_half")]
         pairs: Pairs,
     },
-    /// `q·k / √Dh`, for each head and each pair of positions. Where there are fewer heads of keys, groups of heads in a row
-    /// share one.
+    /// `q·k` times a scale, for each head and each pair of positions. Where there are fewer heads of keys, groups of heads in a
+    /// row share one.
     Scores {
         /// `[B, S, H, Dh]`.
         q: String,
         /// `[B, K, G, Dh]`.
         k: String,
-        /// What the products are scaled with; `1/√Dh` unless said otherwise.
-        #[serde(default, skip_serializing_if = "ScoreScale::is_head")]
-        scale: ScoreScale,
+        /// What products are multiplied with; 1/√Dh unless said otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scale: Option<ScoreScale>,
     },
     /// 0 where a query may see a key, −∞ where it may not: `[B, S, K]`.
     Mask {
-        /// The constant of the architecture that says how many keys a query sees, itself included; all before it where
+        /// How many keys a query sees, itself included: a constant of the architecture, or a number; all before it where
         /// there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        window: Option<String>,
+        window: Option<Constant>,
     },
     /// `exp(z) / Σ exp(z)` over the last axis, with `z = x / temperature + mask`.
     Softmax {
@@ -162,6 +162,44 @@ pub enum Operation {
         /// `[B, V]`.
         x: String,
     },
+}
+
+/// A constant of the architecture by its name, or a number in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Constant {
+    /// By name.
+    Named(String),
+    /// As it is.
+    Number(f64),
+}
+
+/// What the products of queries and keys are multiplied with: by name, or as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ScoreScale {
+    /// By name.
+    Named(NamedScale),
+    /// As it is.
+    Factor(f64),
+}
+
+/// What the products of queries and keys are multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedScale {
+    /// 1/√Dh.
+    RootOfHeadWidth,
+    /// 1/Dh.
+    HeadWidth,
+    /// 1/√(H·Dh).
+    RootOfWidth,
+    /// 1/√Dh/(l + 1) in layer l.
+    RootOfHeadWidthAndLayer,
+    /// 1/(l + 1) in layer l.
+    Layer,
+    /// 1.
+    None,
 }
 
 /// How a weight matrix is stored.
@@ -233,42 +271,26 @@ pub enum Pairs {
     Interleaved,
 }
 
-/// How frequencies are changed for contexts that are longer than those of the training. Fields name constants of the
-/// architecture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How frequencies are changed for contexts that are longer than those of the training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum RopeScaling {
     /// Every frequency is divided by the factor.
     Linear {
         /// By what.
-        factor: String,
+        factor: Constant,
     },
     /// Low frequencies are divided by the factor, high ones stay, those between are in between.
     Llama3 {
         /// By what low frequencies are divided.
-        factor: String,
+        factor: Constant,
         /// How many waves at least fit into the original context where a frequency is not a low one.
-        low: String,
+        low: Constant,
         /// How many waves at least fit into it where a frequency stays.
-        high: String,
+        high: Constant,
         /// Positions of the original context.
-        positions: String,
+        positions: Constant,
     },
-}
-
-/// What scores are scaled with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScoreScale {
-    /// `1/√Dh`.
-    #[default]
-    Head,
-    /// Nothing.
-    One,
-    /// `1/√Dh / (l + 1)` in layer l.
-    HeadAndLayer,
-    /// `1 / (l + 1)` in layer l.
-    Layer,
 }
 
 impl Pairs {
@@ -278,20 +300,21 @@ impl Pairs {
     }
 }
 
-impl RopeScaling {
-    /// The constants that it uses.
-    pub fn constants(&self) -> Vec<&str> {
+impl Constant {
+    fn name(&self) -> Option<&str> {
         match self {
-            Self::Linear { factor } => vec![factor],
-            Self::Llama3 { factor, low, high, positions } => vec![factor, low, high, positions],
+            Self::Named(name) => Some(name),
+            Self::Number(_) => None,
         }
     }
 }
 
-impl ScoreScale {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-    fn is_head(&self) -> bool {
-        *self == Self::Head
+impl RopeScaling {
+    fn constants(&self) -> Vec<&Constant> {
+        match self {
+            Self::Linear { factor } => vec![factor],
+            Self::Llama3 { factor, low, high, positions } => vec![factor, low, high, positions],
+        }
     }
 }
 
@@ -360,17 +383,17 @@ impl Operation {
         }
     }
 
-    /// The constants of the architecture that it uses.
+    /// The constants of the architecture that it uses, by name.
     pub fn constants(&self) -> Vec<&str> {
-        match self {
+        let used: Vec<&Constant> = match self {
             Self::LayerNorm { epsilon, .. } | Self::RmsNorm { epsilon, .. } => vec![epsilon],
             Self::RopeTable { theta, scaling, .. } => {
-                let of_scaling = scaling.iter().flat_map(RopeScaling::constants);
-                std::iter::once(theta.as_str()).chain(of_scaling).collect()
+                std::iter::once(theta).chain(scaling.iter().flat_map(RopeScaling::constants)).collect()
             }
-            Self::Mask { window } => window.iter().map(String::as_str).collect(),
+            Self::Mask { window } => window.iter().collect(),
             _ => Vec::new(),
-        }
+        };
+        used.into_iter().filter_map(Constant::name).collect()
     }
 
     /// Whether it needs its own result of the step before.

@@ -146,8 +146,7 @@ mod tests {
     fn sums_need_one_shape_and_scores_one_head_width() {
         let add = Operation::Add { x: "x".to_owned(), y: "y".to_owned() };
         assert!(output_shape(&add, &[vec![2, 3], vec![3, 2]], &[], [2, 0, 3], &sizes()).is_err());
-        let scores =
-            Operation::Scores { q: "q".to_owned(), k: "k".to_owned(), scale: crate::ScoreScale::Head };
+        let scores = Operation::Scores { q: "q".to_owned(), k: "k".to_owned(), scale: None };
         let of =
             |k: [usize; 4]| output_shape(&scores, &[vec![2, 3, 4, 8], k.to_vec()], &[], [2, 5, 3], &sizes());
         assert_eq!(of([2, 8, 4, 8]), Ok(vec![2, 4, 3, 8]));
@@ -160,7 +159,7 @@ mod tests {
         let table = |width: &str| Operation::RopeTable {
             of: crate::Wave::Cos,
             width: width.to_owned(),
-            theta: "theta".to_owned(),
+            theta: crate::Constant::Named("theta".to_owned()),
             scaling: None,
         };
         assert_eq!(output_shape(&table("Dh"), &[], &[], [2, 5, 3], &sizes()), Ok(vec![2, 3, 8]));

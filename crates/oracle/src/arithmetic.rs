@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::change::Numbers;
 use crate::operation::{
     Activation, Add, Append, Argmax, CausalMask, Last, LayerNorm, Linear, Mul, RmsNorm, Rope, RopeTable,
     Rows, RowsError, Scores, Softmax, WeightedValues,
@@ -11,7 +12,7 @@ use crate::{Array, Bounded, HalfFormat, Rounding, Way};
 /// How numbers are computed.
 pub trait Arithmetic {
     /// Numbers, with whatever is known of them.
-    type Value: Clone + Send + Sync;
+    type Value: Clone + Send + Sync + Numbers;
 
     /// Weights as they are computed with.
     fn stored<'a>(&self, weight: &'a [f32]) -> Cow<'a, [f32]> {
@@ -20,6 +21,11 @@ pub trait Arithmetic {
     /// A result as it is handed on.
     fn result(&self, value: Self::Value) -> Self::Value {
         value
+    }
+    /// Whether two values are the same bits.
+    fn same(a: &Self::Value, b: &Self::Value) -> bool {
+        let bits = |value: &Self::Value| value.numbers().into_iter().map(f64::to_bits).collect::<Vec<_>>();
+        Self::dimensions(a) == Self::dimensions(b) && bits(a) == bits(b)
     }
     /// The numbers' shape.
     fn dimensions(value: &Self::Value) -> &[usize];

@@ -1,24 +1,37 @@
 //! The graph executed from token ids on, step after step.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use graph::{Node, Step};
+use graph::{Computation, Node, Step};
 
 use crate::apply::{ApplyError, Operand, apply};
 use crate::arithmetic::Arithmetic;
 use crate::{Array, Model};
+
+/// Everything that a step computed, by name.
+pub type Computed<V> = BTreeMap<String, Arc<Operand<V>>>;
 
 /// A run of the whole graph, with what it keeps between steps.
 #[derive(Clone)]
 pub struct Chain<'a, A: Arithmetic> {
     model: &'a Model,
     arithmetic: A,
-    order: Vec<Node>,
-    /// For each node: the names of its inputs, and those that nothing after it needs.
-    inputs: Vec<(Vec<String>, Vec<String>)>,
-    kept: BTreeMap<String, Operand<A::Value>>,
+    nodes: Vec<Planned>,
+    kept: Computed<A::Value>,
     past: usize,
     steps: usize,
+}
+
+/// What is done at a node.
+#[derive(Clone)]
+struct Planned {
+    node: Node,
+    computation: Computation,
+    is_mutated: bool,
+    inputs: Vec<String>,
+    /// Values that nothing after it needs.
+    done: Vec<String>,
 }
 
 impl<'a, A: Arithmetic> Chain<'a, A> {
@@ -27,20 +40,37 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
     /// # Errors
     /// If inputs of the graph lead back to themselves, which no loaded graph has.
     pub fn new(model: &'a Model, arithmetic: A) -> Result<Self, graph::Circle> {
+        Self::mutated(model, arithmetic, &BTreeMap::new())
+    }
+
+    /// Before the first step of a run in which some nodes, named, are computed otherwise. A changed input is one that is
+    /// computed before the node as it stands in the graph.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn mutated(
+        model: &'a Model,
+        arithmetic: A,
+        mutations: &BTreeMap<String, Computation>,
+    ) -> Result<Self, graph::Circle> {
         let layers = model.architecture.layers;
-        let order = model.graph.order(layers)?;
-        let inputs: Vec<Vec<String>> = order.iter().map(|node| model.graph.inputs(node, layers)).collect();
-        let mut last_use: BTreeMap<&str, usize> = BTreeMap::new();
-        for (index, names) in inputs.iter().enumerate() {
-            last_use.entry(order[index].name.as_str()).or_insert(index);
-            last_use.extend(names.iter().map(|name| (name.as_str(), index)));
+        let planned = |node: Node| {
+            let mutated = mutations.get(&node.name);
+            let own = model.graph.operation(&node).map(Computation::of);
+            let computation = mutated.cloned().or(own)?;
+            let inputs = computation.inputs_in(node.layer, layers);
+            Some(Planned { node, computation, is_mutated: mutated.is_some(), inputs, done: Vec::new() })
+        };
+        let mut nodes: Vec<Planned> = model.graph.order(layers)?.into_iter().filter_map(planned).collect();
+        let mut last_use: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, planned) in nodes.iter().enumerate() {
+            last_use.entry(planned.node.name.clone()).or_insert(index);
+            last_use.extend(planned.inputs.iter().map(|name| (name.clone(), index)));
         }
-        let mut done: Vec<Vec<String>> = vec![Vec::new(); order.len()];
         for (name, index) in last_use {
-            done[index].push(name.to_owned());
+            nodes[index].done.push(name);
         }
-        let inputs = inputs.into_iter().zip(done).collect();
-        Ok(Self { model, arithmetic, order, inputs, kept: BTreeMap::new(), past: 0, steps: 0 })
+        Ok(Self { model, arithmetic, nodes, kept: BTreeMap::new(), past: 0, steps: 0 })
     }
 
     /// The model that it runs.
@@ -62,35 +92,98 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         ids: &Array<i64>,
         mut see: impl FnMut(&Node, &Operand<A::Value>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.step_beside(ids, &[], |node, value| see(node, value))
+    }
+
+    /// The same beside a run of the same tokens, of which the values of every step up to this one are at hand: what no
+    /// mutation reaches is taken from there, the very same value.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn step_beside<E: From<ApplyError>>(
+        &mut self,
+        ids: &Array<i64>,
+        beside: &[Computed<A::Value>],
+        mut see: impl FnMut(&Node, &Arc<Operand<A::Value>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let tokens = &self.model.graph.family.roles.tokens;
         let &[batch, new] = ids.shape.as_slice() else {
             let problem = format!("token ids have the shape {:?}, expected [B, S]", ids.shape);
-            return Err(
-                ApplyError::Inputs { name: self.model.graph.family.roles.tokens.clone(), problem }.into()
-            );
+            return Err(ApplyError::Inputs { name: tokens.clone(), problem }.into());
         };
         let step = Step { index: self.steps, batch, past: self.past, new };
-        let tokens = Operand::Tokens(ids.clone());
-        let mut values: BTreeMap<String, Operand<A::Value>> =
-            [(self.model.graph.family.roles.tokens.clone(), tokens)].into();
-        for (node, (names, done)) in self.order.iter().zip(&self.inputs) {
-            let inputs: Option<Vec<&Operand<A::Value>>> = names.iter().map(|name| values.get(name)).collect();
+        let there = Beside { steps: beside, index: self.steps };
+        let mut values: Computed<A::Value> = BTreeMap::new();
+        values.insert(tokens.clone(), Arc::new(Operand::Tokens(ids.clone())));
+        for planned in &self.nodes {
+            let name = &planned.node.name;
+            let inputs: Option<Vec<_>> = planned.inputs.iter().map(|input| values.get(input)).collect();
             let inputs = inputs.ok_or_else(|| ApplyError::Lacks {
-                name: node.name.clone(),
-                what: format!("one of {names:?}"),
+                name: name.clone(),
+                what: format!("one of {:?}", planned.inputs),
             })?;
-            let value =
-                apply(&self.arithmetic, self.model, (node, step), &inputs, self.kept.get(&node.name))?;
-            see(node, &value)?;
-            if self.model.graph.operation(node).is_some_and(graph::Operation::continues) {
-                self.kept.insert(node.name.clone(), value.clone());
+            let past = self.kept.get(name);
+            let known = there.value(planned, &inputs, past, tokens);
+            let value = match known {
+                Some(known) => known.clone(),
+                None => {
+                    let inputs: Vec<&Operand<A::Value>> = inputs.iter().map(|input| &***input).collect();
+                    let what = (&planned.node, &planned.computation, step);
+                    let fresh = apply(&self.arithmetic, self.model, what, &inputs, past.map(|past| &**past))?;
+                    there.or_same::<A>(name, fresh)
+                }
+            };
+            see(&planned.node, &value)?;
+            if planned.computation.op.continues() {
+                self.kept.insert(name.clone(), value.clone());
             }
-            values.insert(node.name.clone(), value);
-            for name in done {
+            values.insert(name.clone(), value);
+            for name in &planned.done {
                 values.remove(name);
             }
         }
         self.past += new;
         self.steps += 1;
         Ok(())
+    }
+}
+
+/// The values of another run of the same tokens.
+struct Beside<'a, V> {
+    steps: &'a [Computed<V>],
+    index: usize,
+}
+
+impl<V> Beside<'_, V> {
+    fn at(&self, index: usize, name: &str) -> Option<&Arc<Operand<V>>> {
+        self.steps.get(index)?.get(name)
+    }
+
+    /// Its value of a node that is computed as there, from the very values that it was computed from there.
+    fn value(
+        &self,
+        planned: &Planned,
+        inputs: &[&Arc<Operand<V>>],
+        past: Option<&Arc<Operand<V>>>,
+        tokens: &str,
+    ) -> Option<&Arc<Operand<V>>> {
+        let known = self.at(self.index, &planned.node.name).filter(|_| !planned.is_mutated)?;
+        let is_known = |(name, value): (&String, &&Arc<Operand<V>>)| {
+            name == tokens || self.at(self.index, name).is_some_and(|known| Arc::ptr_eq(known, value))
+        };
+        let past_is_known = past.is_none_or(|past| {
+            let before = self.index.checked_sub(1);
+            let before = before.and_then(|before| self.at(before, &planned.node.name));
+            before.is_some_and(|before| Arc::ptr_eq(before, past))
+        });
+        (past_is_known && planned.inputs.iter().zip(inputs).all(is_known)).then_some(known)
+    }
+
+    /// A value that was computed, or the one from there where it has the same bits.
+    fn or_same<A: Arithmetic<Value = V>>(&self, name: &str, fresh: Operand<V>) -> Arc<Operand<V>> {
+        match self.at(self.index, name) {
+            Some(known) if fresh.is_same::<A>(known) => known.clone(),
+            _ => Arc::new(fresh),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One activation, from the inputs that an implementation itself observed.
 
 use capture::{Case, DType, FileError, Tensor, TensorName, TensorSource};
-use graph::{Node, Step};
+use graph::{Change, Computation, MutationProblem, Node, Step};
 
 use crate::apply::{ApplyError, Operand, apply};
 use crate::arithmetic::Bounds;
@@ -41,6 +41,12 @@ pub enum IsolatedError {
     /// It cannot be computed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// A change does not fit it.
+    #[error(transparent)]
+    Change(#[from] MutationProblem),
+    /// A weight cannot be stored like that.
+    #[error("{0}")]
+    Stored(String),
 }
 
 impl Observed<'_> {
@@ -51,21 +57,50 @@ impl Observed<'_> {
     /// # Errors
     /// If an input is not of its shape, or cannot be read.
     pub fn isolated(&self, name: &TensorName) -> Result<Operand<Bounded>, IsolatedError> {
+        self.computed(name, None)
+    }
+
+    /// The same under changes: what a component that has these bugs makes of what it observed, and how far another that has
+    /// them may be off.
+    ///
+    /// # Errors
+    /// As [`Self::isolated`], and if a change does not fit the activation.
+    pub fn under<'c>(
+        &self,
+        name: &TensorName,
+        changes: impl IntoIterator<Item = &'c Change>,
+    ) -> Result<Operand<Bounded>, IsolatedError> {
+        let unknown = || IsolatedError::Unknown(name.clone());
+        let node = self.model.graph.find(&name.activation).ok_or_else(unknown)?;
+        let op = self.model.graph.operation(&node).ok_or_else(unknown)?;
+        self.computed(name, Some(&Computation::changed(op, changes)?))
+    }
+
+    fn computed(
+        &self,
+        name: &TensorName,
+        changed: Option<&Computation>,
+    ) -> Result<Operand<Bounded>, IsolatedError> {
         let unknown = || IsolatedError::Unknown(name.clone());
         let node = self.model.graph.find(&name.activation).ok_or_else(unknown)?;
         let step = self.step(name.step.ok_or_else(unknown)?).ok_or_else(unknown)?;
         let rounding = self.rules.get(node.activation).ok_or_else(unknown)?;
-        let op = self.model.graph.operation(&node).ok_or_else(unknown)?;
-        let names = self.model.graph.inputs(&node, self.model.architecture.layers);
+        let right = Computation::of(self.model.graph.operation(&node).ok_or_else(unknown)?);
+        let computation = changed.unwrap_or(&right);
+        let names = computation.inputs_in(node.layer, self.model.architecture.layers);
         let inputs: Result<Vec<_>, _> =
             names.iter().map(|input| self.input(input, step.index, rounding)).collect();
         let past = match step.index.checked_sub(1) {
-            Some(before) if op.continues() => Some(self.input(&node.name, before, rounding)?),
+            Some(before) if computation.op.continues() => Some(self.input(&node.name, before, rounding)?),
             _ => None,
         };
         let inputs = inputs?;
         let inputs: Vec<&Operand<Bounded>> = inputs.iter().collect();
-        Ok(apply(&Bounds(rounding), self.model, (&node, step), &inputs, past.as_ref())?)
+        let what = (&node, computation, step);
+        match self.model.with_stored(&node, computation).map_err(IsolatedError::Stored)? {
+            None => Ok(apply(&Bounds(rounding), self.model, what, &inputs, past.as_ref())?),
+            Some(other) => Ok(apply(&Bounds(rounding), &other, what, &inputs, past.as_ref())?),
+        }
     }
 
     fn step(&self, index: usize) -> Option<Step> {

@@ -23,6 +23,7 @@ mod apply;
 mod arithmetic;
 mod array;
 mod chain;
+mod change;
 mod isolated;
 mod model;
 pub mod operation;
@@ -34,14 +35,17 @@ mod sum;
 #[cfg(test)]
 mod test_support;
 mod weights;
+mod wrong;
 
 pub use apply::{ApplyError, Operand};
 pub use arithmetic::{Arithmetic, Bounds, Exact, Replica};
 pub use array::{Array, Bounded, Weight};
-pub use chain::Chain;
+pub use chain::{Chain, Computed};
+pub use change::{Action, Numbers};
 pub use isolated::{IsolatedError, Observed, scheduled};
 pub use model::Model;
 pub use order::Way;
 pub use rounding::{Constants, FLUSHED, Rounding, UNIT};
 pub use storage::{HalfFormat, Rounds, Storage};
 pub use weights::{Weights, WeightsError};
+pub use wrong::wrong_ways;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use graph::{Architecture, Graph};
+use graph::{Architecture, Computation, Graph, Node};
 
 use crate::{Weight, Weights, WeightsError};
 
@@ -25,6 +25,18 @@ impl Model {
     pub fn load(directory: &Path, graph: Graph, architecture: Architecture) -> Result<Self, WeightsError> {
         let weights = Weights::load(directory, &graph.family, &architecture)?;
         Ok(Self { graph, architecture, weights })
+    }
+
+    /// The model with the weights that a node's computation changes in the file; none where it changes none.
+    ///
+    /// # Errors
+    /// If a weight is not there, or cannot be changed like that.
+    pub fn with_stored(&self, node: &Node, computation: &Computation) -> Result<Option<Self>, String> {
+        let mut changed: Option<Self> = None;
+        for (name, change) in computation.stored_in(node.layer, self.architecture.layers) {
+            changed.get_or_insert_with(|| self.clone()).weights.change(&name, change)?;
+        }
+        Ok(changed)
     }
 
     /// A weight as an operation in a layer names it.

@@ -1,19 +1,19 @@
 //! One file, one operation: `value` is exact, `bounded` has the bounds too, `replica` is an f32 implementation.
 
-mod activation;
+pub(crate) mod activation;
 mod add;
-mod heads;
-mod layer_norm;
-mod linear;
-mod moved;
+pub(crate) mod heads;
+pub(crate) mod layer_norm;
+pub(crate) mod linear;
+pub(crate) mod moved;
 mod mul;
-mod rms_norm;
+pub(crate) mod rms_norm;
 mod rope;
-mod rope_table;
-mod rows;
-mod scores;
-mod softmax;
-mod weighted_values;
+pub(crate) mod rope_table;
+pub(crate) mod rows;
+pub(crate) mod scores;
+pub(crate) mod softmax;
+pub(crate) mod weighted_values;
 
 pub use activation::Activation;
 pub use add::Add;

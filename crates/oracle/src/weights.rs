@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use capture::{DType, FileError, WeightFile};
-use graph::{Architecture, Family, FamilyError};
+use graph::{Architecture, ArrayChange, Family, FamilyError};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::Weight;
+use crate::change::change;
+use crate::{Array, Weight};
 
 /// All weights of a model in f32, by canonical name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
-    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    tensors: BTreeMap<String, Arc<(Vec<usize>, Vec<f32>)>>,
 }
 
 /// Why weights cannot be read.
@@ -100,22 +102,35 @@ impl Weights {
                 None => return Err(content(format!("there is no `{name}` of shape {shape:?}"))),
             }
         }
-        Ok(Self { tensors })
+        Ok(Self::new(tensors))
     }
 
     /// Weights that are in memory, by canonical name: shape and values.
     pub fn new(tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Self {
-        Self { tensors }
+        Self { tensors: tensors.into_iter().map(|(name, tensor)| (name, Arc::new(tensor))).collect() }
     }
 
     /// The weight with that name.
     pub fn get(&self, name: &str) -> Option<Weight<'_>> {
-        self.tensors.get(name).map(|(shape, values)| Weight { shape, values })
+        self.tensors.get(name).map(|tensor| Weight { shape: &tensor.0, values: &tensor.1 })
+    }
+
+    /// Puts a change into a weight as it is stored.
+    ///
+    /// # Errors
+    /// If there is no such weight, or it cannot be changed like that.
+    pub(crate) fn change(&mut self, name: &str, with: &ArrayChange) -> Result<(), String> {
+        let stored = self.tensors.get_mut(name).ok_or_else(|| format!("there is no weight `{name}`"))?;
+        let stored = Arc::make_mut(stored);
+        let mut array = Array { shape: stored.0.clone(), values: std::mem::take(&mut stored.1) };
+        let done = change(&mut array, with);
+        stored.1 = array.values;
+        done
     }
 
     /// SHA-256 of the values of a weight as little-endian f32 in C order.
     pub fn digest(&self, name: &str) -> Option<[u8; 32]> {
-        let (_, values) = self.tensors.get(name)?;
+        let values = &self.tensors.get(name)?.1;
         let mut hasher = Sha256::new();
         for part in values.chunks(1 << 14) {
             let bytes: Vec<u8> = part.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -81,7 +81,7 @@ impl Isolated<'_> {
     }
 
     /// The expected tensor of the required layout, or why it cannot be derived.
-    fn derived(&self, from: Derivation, required: &Required) -> Result<Tensor, Outcome> {
+    pub(super) fn derived(&self, from: Derivation, required: &Required) -> Result<Tensor, Outcome> {
         let built = match from {
             Derivation::One | Derivation::Zero => {
                 let byte = u8::from(from == Derivation::One);

@@ -3,6 +3,7 @@
 use capture::Case;
 use serde::{Deserialize, Serialize};
 
+use super::Place;
 use crate::Architecture;
 use crate::results::Reason;
 
@@ -14,7 +15,7 @@ const MANY_ROWS: usize = 8;
 
 /// A deliberate bug. It is put into a correct implementation from outside, and the gate must refuse what comes out, at
 /// the checkpoint whose spec declares it and for the reason declared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSpec {
     /// `norm-epsilon-1e-6`.
@@ -36,6 +37,9 @@ pub struct FaultSpec {
     /// Whether it belongs to the short panel.
     #[serde(default)]
     pub fast: bool,
+    /// What is computed otherwise, and where; none for a fault of evidence, references or their programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
     /// Features that must be there for it to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<String>,

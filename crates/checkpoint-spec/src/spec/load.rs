@@ -56,9 +56,13 @@ const FAMILIES: [(&str, &[(&str, &str)]); 2] = [("gpt2", GPT2), ("llama", LLAMA)
 const COMMON: &[(&str, &str)] = bundled!(".":
     "judging.toml",
     "operations/add.toml",
+    "operations/argmax.toml",
+    "operations/cache.toml",
     "operations/gelu.toml",
+    "operations/last.toml",
     "operations/layer_norm.toml",
     "operations/linear.toml",
+    "operations/mask.toml",
     "operations/mul.toml",
     "operations/relu.toml",
     "operations/rms_norm.toml",

@@ -165,8 +165,8 @@ fn goldens_belong_to_the_weights_of_gpt2_medium() {
 
 #[test]
 fn an_unknown_family_is_named() {
-    let message = SpecSet::bundled("llama").unwrap_err().to_string();
-    assert!(message.contains("`llama`") && message.contains("gpt2"), "{message}");
+    let message = SpecSet::bundled("mamba").unwrap_err().to_string();
+    assert!(message.contains("`mamba`") && message.contains("gpt2, llama"), "{message}");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn numbers_that_decide_are_numbers_with_a_reason() {
         rejected("judging.toml", from, to, expected);
     }
     for (from, to, expected) in [
-        ("reason = \"sums of as many", "reason = \" \" # \"sums", "a rule has no reason"),
+        ("reason = \"sums of as many", "reason = \" \" # \"sums", "`reason` is empty"),
         ("\"weights\", \"output\"", "\"weights\"", "is rounded at its output"),
         ("\"weights\", \"output\"", "\"output\", \"output\"", "twice in one place"),
     ] {
@@ -362,4 +362,90 @@ fn goldens_must_say_something() {
     rejected("12-end-to-end.toml", "prompt = \"Hello.\"", "prompt = \"\"", "`golden.prompt` is empty");
     let models = "models = [\"hf:openai-community/gpt2-medium\", \"hf:gpt2-medium\"]";
     rejected("12-end-to-end.toml", models, "models = []", "the names of its models");
+}
+
+#[test]
+fn places_name_what_is_there_and_can_be_computed() {
+    let place = r#"places = [{ at = ["h.{l}.mlp.fc"], change = { set = { x = "h.{l}.ln_1" } } }]"#;
+    let instead = |to: &str, expected: &str| rejected("06-ffn.toml", place, to, expected);
+    let change = |change: &str| format!(r#"places = [{{ at = ["h.{{l}}.mlp.fc"], change = {change} }}]"#);
+    instead(&place.replace("mlp.fc", "mlp.fx"), "there is no activation `h.{l}.mlp.fx`");
+    instead(&place.replace("h.{l}.mlp.fc", "token_ids"), "`token_ids` has no operation");
+    instead(r#"places = [{ at = ["h.{l}.mlp.fc"] }]"#, "either a mutation or a change");
+    instead(
+        r#"places = [{ at = ["h.{l}.mlp.fc"], mutation = "erf" }]"#,
+        "`linear`, which gives `h.{l}.mlp.fc`, has no mutation `erf`",
+    );
+    instead(&change(r#"{ set = { x = "h.{l}.mlp.act" } }"#), "cannot be applied to");
+    instead(&change(r#"{ set = { x = "h.{l}.out" } }"#), "reads `h.0.out`, which is computed after it");
+    instead(&change(r#"{ set = { y = "h.{l}.ln_1" } }"#), "unknown field `y`");
+    instead(&change(r#"{ hands_on = "x" }"#), "declared as");
+    instead(&change(r#"{ wrong = "over-queries" }"#), "`linear` has no wrong way `over-queries`");
+    instead(&change(r#"{ weight = { of = "gain", change = "zero" } }"#), "has no weight `gain`");
+    let layers = place.replace("],", "], layers = \"third\",");
+    instead(&layers, "unknown variant `third`");
+}
+
+#[test]
+fn mutations_have_ids_of_their_own() {
+    let first = "id = \"first-missing\"\nwhat";
+    rejected("operations/add.toml", first, "id = \"second-missing\"\nwhat", "another mutation");
+    rejected("operations/add.toml", first, "id = \"First\"\nwhat", "lower-case letters");
+}
+
+#[test]
+fn every_mutation_fits_an_activation_and_has_a_way() {
+    let specs = bundled();
+    let mut unused: Vec<String> = Vec::new();
+    for law in specs.operations.values() {
+        let of_operation = specs
+            .activations()
+            .filter(|(_, _, activation)| activation.op.as_ref().is_some_and(|op| op.name() == law.operation));
+        let named: Vec<_> =
+            of_operation.flat_map(|(_, _, activation)| specs.changes_at(activation)).collect();
+        let fits = |id: &str| named.iter().any(|named| named.id == id);
+        unused.extend(law.mutations.iter().filter(|one| !fits(&one.id)).map(|one| one.id.clone()));
+        for mutation in &law.mutations {
+            let graph::Change::Wrong(way) = &mutation.change else { continue };
+            let op = specs.activations().find_map(|(_, _, activation)| {
+                activation.op.as_ref().filter(|op| op.name() == law.operation)
+            });
+            assert!(oracle::wrong_ways(op.unwrap()).contains(&way.as_str()), "{way}");
+        }
+    }
+    assert_eq!(unused, Vec::<String>::new());
+}
+
+#[test]
+fn a_fault_is_put_in_where_its_places_say() {
+    let specs = bundled();
+    let sizes = [("D", 8), ("H", 2), ("Dh", 4)].map(|(symbol, size)| (symbol.to_owned(), size)).into();
+    let architecture = graph::Architecture {
+        family: "gpt2".to_owned(),
+        layers: 3,
+        sizes,
+        constants: [("epsilon".to_owned(), 1e-5)].into(),
+        features: graph::Features::new(),
+    };
+    let at = |id: &str| -> Vec<String> {
+        let (_, fault) = specs.faults().find(|(_, fault)| fault.id == id).unwrap();
+        specs.mutated(fault, &specs.graph(), &architecture).unwrap().into_keys().collect()
+    };
+    assert_eq!(at("norm-epsilon-1e-6").len(), 4 * 3 + 2);
+    assert_eq!(at("ffn-bias-missing"), ["h.1.mlp.fc"]);
+    assert_eq!(at("qkv-nan-in-one-element"), ["h.0.attn.k"]);
+    let inputs = specs.faults().find(|(_, fault)| fault.id == "qkv-inputs-tf32").unwrap().1;
+    let both = &specs.mutated(inputs, &specs.graph(), &architecture).unwrap()["h.2.attn.v"];
+    assert_eq!((both.inputs.len(), both.weights.len()), (1, 1), "two mutations at one place");
+}
+
+#[test]
+fn bugs_of_an_activation_are_those_of_its_operation_and_of_faults_that_are_its_own() {
+    let specs = bundled();
+    let (_, _, fc) = specs.activations().find(|(_, _, found)| found.name == "h.{l}.mlp.fc").unwrap();
+    let ids: Vec<&str> = specs.changes_at(fc).into_iter().map(|named| named.id).collect();
+    for id in ["weights-f16", "bias-missing", "ffn-parallel-to-attention", "ffn-fc-of-another-layer"] {
+        assert!(ids.contains(&id), "{id}: {ids:?}");
+    }
+    assert!(!ids.contains(&"attention-projection-of-another-layer"), "{ids:?}");
 }

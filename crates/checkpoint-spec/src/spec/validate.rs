@@ -3,6 +3,7 @@
 mod activation;
 mod fault;
 mod law;
+mod place;
 mod requirement;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +42,15 @@ impl SpecSet {
         law::validate_all(self)
             .map_err(|problem| SpecError::Inconsistent { file: self.family.name.clone(), problem })?;
         execution_order(self, TRIAL_LAYERS, |_| true)?;
-        self.check_graph()
+        let wrong = |problem: String| SpecError::Inconsistent { file: self.family.name.clone(), problem };
+        let trial = self.trial().map_err(|error| wrong(error.to_string()))?;
+        self.graph().check(&trial).map_err(|error| SpecError::Inconsistent {
+            file: self.family.name.clone(),
+            problem: error.to_string(),
+        })?;
+        self.specs.iter().try_for_each(|spec| {
+            place::validate_all(self, spec, &trial).map_err(|problem| inconsistent(spec, problem))
+        })
     }
 
     fn check_ids(&self) -> Result<(), SpecError> {
@@ -110,13 +119,7 @@ impl SpecSet {
         spec.goldens.iter().try_for_each(|golden| validate_golden(spec, golden))
     }
 
-    /// The shapes that are declared are those that the operations give, on a model of sizes that are easily told apart.
-    fn check_graph(&self) -> Result<(), SpecError> {
-        let wrong = |problem: String| SpecError::Inconsistent { file: self.family.name.clone(), problem };
-        let trial = self.trial().map_err(|error| wrong(error.to_string()))?;
-        self.graph().check(&trial).map_err(|error| wrong(error.to_string()))
-    }
-
+    /// A model of sizes that are easily told apart, with which shapes are tried.
     fn trial(&self) -> Result<Architecture, FamilyError> {
         let is_given = |symbol: &str| self.family.sizes.get(symbol).is_some_and(|size| size.path.is_some());
         let given = TRIAL_SIZES.into_iter().filter(|(symbol, _)| is_given(symbol));
@@ -136,7 +139,15 @@ fn inconsistent(spec: &Spec, problem: String) -> SpecError {
     SpecError::Inconsistent { file: spec.file_name(), problem }
 }
 
-fn text_is_there(what: &str, text: &str) -> Result<(), String> {
+pub(super) fn check_id(id: &str) -> Result<(), String> {
+    let well_formed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if id.is_empty() || !id.chars().all(well_formed) {
+        return Err(format!("the id `{id}` is not made of lower-case letters, digits and hyphens"));
+    }
+    Ok(())
+}
+
+pub(super) fn text_is_there(what: &str, text: &str) -> Result<(), String> {
     if text.trim().is_empty() { Err(format!("`{what}` is empty")) } else { Ok(()) }
 }
 

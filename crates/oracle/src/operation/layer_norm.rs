@@ -24,9 +24,12 @@
 
 use rayon::prelude::*;
 
+use crate::arithmetic::Arithmetic;
+use crate::change::{Numbers, swap_last};
+use crate::operation::{Layout, Linear};
 use crate::rounding::{Carried, is_constant};
 use crate::sum::{dot, sum};
-use crate::{Array, Bounded, FLUSHED, Rounding, Rounds, UNIT, Way};
+use crate::{Array, Bounded, FLUSHED, Rounding, Rounds, UNIT, Way, Weight};
 
 /// Over the last axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +40,54 @@ pub struct LayerNorm<'a> {
     pub weight: Option<&'a [f32]>,
     /// b.
     pub bias: Option<&'a [f32]>,
+}
+
+/// Wrong ways of [`LayerNorm`].
+pub(crate) const WRONG: &[&str] = &["variance-unbiased", "over-sequence"];
+
+/// A norm that is computed in one of the wrong ways.
+///
+/// With the variance divided by D − 1, r is 1/√(v·D/(D−1) + ε), that is √((D−1)/D) times what ε·(D−1)/D gives. Over the
+/// sequence, `[B, S, D]` is normalised as `[B, D, S]`, and scale and bias of each channel come after.
+pub(crate) fn wrong<A: Arithmetic>(a: &A, way: &str, op: &LayerNorm<'_>, x: &A::Value) -> Option<A::Value> {
+    let shape = x.axes().to_vec();
+    let width = shape.last().copied()?;
+    match (way, shape.as_slice()) {
+        ("variance-unbiased", _) => {
+            #[expect(clippy::cast_precision_loss, reason = "a width is far below 2⁵³")]
+            let ratio = width.saturating_sub(1) as f64 / width as f64;
+            #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+            let scaled = |g: f32| (f64::from(g) * ratio.sqrt()) as f32;
+            let weight: Vec<f32> = match op.weight {
+                Some(weight) => weight.iter().map(|&g| scaled(g)).collect(),
+                None => vec![scaled(1.0); width],
+            };
+            let op = LayerNorm { epsilon: op.epsilon * ratio, weight: Some(&weight), bias: op.bias };
+            Some(a.layer_norm(&op, x))
+        }
+        ("over-sequence", &[batch, length, width]) => {
+            let mut swapped = x.clone();
+            swap_last(&mut swapped, [batch, length, width]);
+            let plain = LayerNorm { epsilon: op.epsilon, weight: None, bias: None };
+            let mut normalized = a.layer_norm(&plain, &swapped);
+            swap_last(&mut normalized, [batch, width, length]);
+            Some(scaled_by_channel(a, op, &normalized, width))
+        }
+        _ => None,
+    }
+}
+
+/// n·g + b as the product with a diagonal matrix.
+fn scaled_by_channel<A: Arithmetic>(a: &A, op: &LayerNorm<'_>, x: &A::Value, width: usize) -> A::Value {
+    if op.weight.is_none() && op.bias.is_none() {
+        return x.clone();
+    }
+    let mut diagonal = vec![0.0; width * width];
+    for (channel, entry) in diagonal.iter_mut().step_by(width + 1).enumerate() {
+        *entry = op.weight.map_or(1.0, |weight| weight[channel]);
+    }
+    let weight = Weight { shape: &[width, width], values: &diagonal };
+    a.linear(&Linear { weight, bias: op.bias, layout: Layout::InOut, part: None }, x)
 }
 
 /// What all elements of a row have in common.

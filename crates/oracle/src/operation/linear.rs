@@ -37,7 +37,27 @@ pub enum Layout {
     OutIn,
 }
 
+/// Wrong ways of [`Linear`].
+pub(crate) const WRONG: &[&str] = &["interleaved-split"];
+
 impl Linear<'_> {
+    /// The matrix `[K, N]` and the bias of the part alone. Interleaved, column j of part i of n is column j·n + i of all, in
+    /// place of one of the i-th N in a row.
+    pub(crate) fn alone(&self, interleaved: bool) -> (Array<f32>, Option<Array<f32>>) {
+        let (part, parts) = self.part.unwrap_or((0, 1));
+        let whole = Linear { part: None, ..*self };
+        let whole = whole.matrix();
+        let columns: Vec<usize> = match interleaved {
+            true => (part..whole.ncols()).step_by(parts).collect(),
+            false => self.columns().collect(),
+        };
+        let matrix = whole.select(Axis(1), &columns);
+        let bias = self.bias.map(|bias| columns.iter().map(|&column| bias[column]).collect());
+        let shape = [matrix.nrows(), matrix.ncols()];
+        let matrix = Array::new(&shape, matrix.iter().copied().collect());
+        (matrix, bias.map(|bias| Array::new(&[columns.len()], bias)))
+    }
+
     /// The exact results.
     pub fn value(&self, x: &Array) -> Array {
         let mut value = self.like(x, self.right(None).times(&x.values, Of::Value));

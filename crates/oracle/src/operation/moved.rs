@@ -1,5 +1,6 @@
 //! What moves numbers, or tells which is the largest: nothing is rounded.
 
+use crate::change::{Action, Numbers};
 use crate::{Array, Bounded};
 
 /// The cache after a step: `[B, P, H, Dh]`, if there is a past, and `[B, S, H, Dh]` give `[B, P + S, H, Dh]`.
@@ -20,6 +21,84 @@ pub struct Last;
 /// The index of the largest of each row: `[B, V]` to `[B]`; the lowest on ties, −1 of a row that has a NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argmax;
+
+/// Wrong ways of [`Append`]: what is new stands one place late; the last row keeps what an earlier step stored; the last
+/// position lands in the first slot; growing loses the first position.
+pub(crate) const WRONG_APPEND: &[&str] =
+    &["start-shifted", "row-stale", "wrapped-around", "overwritten-at-growth"];
+/// Wrong ways of [`CausalMask`]: every query sees the key after its own; what is hidden is only far below; or far above;
+/// the window holds one key more.
+pub(crate) const WRONG_MASK: &[&str] =
+    &["off-by-one", "finite", "infinity-of-the-wrong-sign", "window-one-more"];
+/// Wrong ways of [`Last`].
+pub(crate) const WRONG_LAST: &[&str] = &["first"];
+/// Wrong ways of [`Argmax`]: of equals the last; the token after the chosen one.
+pub(crate) const WRONG_ARGMAX: &[&str] = &["last-of-equals", "next-token"];
+/// What some use in place of −∞.
+const FAR_BELOW: f64 = -10_000.0;
+
+/// The right cache `[B, K, …]` with `past` positions before what is new, gone wrong. A first step has no past to go wrong with.
+pub(crate) fn wrong_append(way: &str, cache: &mut impl Numbers, past: usize) {
+    let shape = cache.axes().to_vec();
+    let [batch, positions, inner @ ..] = shape.as_slice() else { return };
+    if past == 0 {
+        return;
+    }
+    let below: usize = inner.iter().product();
+    let taken_from = |row: usize, position: usize| match way {
+        "start-shifted" if position == past => None,
+        "start-shifted" if position > past => Some(position - 1),
+        "row-stale" if row + 1 == *batch && position >= past => Some(past - 1),
+        "wrapped-around" if position == 0 => Some(positions - 1),
+        "overwritten-at-growth" if position == 0 => None,
+        _ => Some(position),
+    };
+    let source = |at: usize| {
+        let (row, position) = (at / below / positions, at / below % positions);
+        taken_from(row, position).map(|from| (row * positions + from) * below + at % below)
+    };
+    let sources: Vec<Option<usize>> = (0..shape.iter().product()).map(source).collect();
+    cache.rearrange(&shape, &sources);
+}
+
+/// The right mask `[B, S, K]`, gone wrong.
+pub(crate) fn wrong_mask(way: &str, mask: &mut impl Numbers) {
+    let shape = mask.axes().to_vec();
+    let keys = shape.last().copied().unwrap_or(1);
+    let hidden = |numbers: Vec<f64>| -> Vec<usize> {
+        (0..numbers.len()).filter(|&at| numbers[at] == f64::NEG_INFINITY).collect()
+    };
+    match way {
+        "off-by-one" => {
+            let of_key_before = |at: usize| (at % keys > 0).then(|| at - 1);
+            let sources: Vec<Option<usize>> = (0..shape.iter().product()).map(of_key_before).collect();
+            mask.rearrange(&shape, &sources);
+        }
+        "finite" => mask.change_each(&hidden(mask.numbers()), Action::Put(FAR_BELOW)),
+        _ => mask.change_each(&hidden(mask.numbers()), Action::Put(f64::INFINITY)),
+    }
+}
+
+/// The first position of `[B, S, V]`.
+pub(crate) fn first(x: &mut impl Numbers) {
+    if let &[batch, length, width] = x.axes() {
+        let at = |index: usize| Some(index / width * length * width + index % width);
+        x.rearrange(&[batch, width], &(0..batch * width).map(at).collect::<Vec<_>>());
+    }
+}
+
+/// What stands in the place of the right tokens of `[B, V]`.
+pub(crate) fn wrong_argmax(way: &str, right: &mut [i64], x: &impl Numbers) {
+    let width = x.axes().last().copied().unwrap_or(1).max(1);
+    for (token, row) in right.iter_mut().zip(x.numbers().chunks(width)) {
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let found = match way {
+            "last-of-equals" => row.iter().rposition(|&logit| logit >= largest),
+            _ => usize::try_from(*token).ok().map(|token| (token + 1) % width),
+        };
+        *token = found.and_then(|found| i64::try_from(found).ok()).unwrap_or(-1);
+    }
+}
 
 impl Append {
     /// The new behind the past.

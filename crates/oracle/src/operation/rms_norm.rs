@@ -18,7 +18,9 @@
 
 use rayon::prelude::*;
 
-use super::layer_norm::{like, mean_of};
+use super::layer_norm::{LayerNorm, like, mean_of};
+use crate::arithmetic::Arithmetic;
+use crate::change::Numbers;
 use crate::rounding::Carried;
 use crate::sum::{dot, sum};
 use crate::{Array, Bounded, FLUSHED, Rounding, Rounds, UNIT, Way};
@@ -30,6 +32,35 @@ pub struct RmsNorm<'a> {
     pub epsilon: f64,
     /// g; without it, the result is n.
     pub weight: Option<&'a [f32]>,
+}
+
+/// Wrong ways of [`RmsNorm`].
+pub(crate) const WRONG: &[&str] = &["mean-taken-off", "weight-plus-one", "over-heads"];
+
+/// A norm that is computed in one of the wrong ways. Without its mean, a row's mean square is its variance, so that it is layer
+/// norm; over heads, `[B, S, H, Dh]` is normalised as `[B, S, H·Dh]`.
+pub(crate) fn wrong<A: Arithmetic>(a: &A, way: &str, op: &RmsNorm<'_>, x: &A::Value) -> Option<A::Value> {
+    match (way, x.axes()) {
+        ("mean-taken-off", _) => {
+            Some(a.layer_norm(&LayerNorm { epsilon: op.epsilon, weight: op.weight, bias: None }, x))
+        }
+        ("weight-plus-one", &[.., width]) => {
+            let weight: Vec<f32> = match op.weight {
+                Some(weight) => weight.iter().map(|g| g + 1.0).collect(),
+                None => vec![2.0; width],
+            };
+            Some(a.rms_norm(&RmsNorm { weight: Some(&weight), ..*op }, x))
+        }
+        ("over-heads", &[batch, length, heads, width]) => {
+            let mut whole = x.clone();
+            whole.reshape(&[batch, length, heads * width]);
+            let weight = op.weight.map(|weight| weight.repeat(heads));
+            let mut normalized = a.rms_norm(&RmsNorm { weight: weight.as_deref(), ..*op }, &whole);
+            normalized.reshape(&[batch, length, heads, width]);
+            Some(normalized)
+        }
+        _ => None,
+    }
 }
 
 /// What all elements of a row have in common.

@@ -66,6 +66,15 @@ pub enum Scaling {
     },
 }
 
+/// Wrong ways of [`RopeTable`].
+pub(crate) const WRONG: &[&str] = &["positions-from-one", "positions-restart"];
+
+/// The step whose positions a table has that is computed in one of the wrong ways.
+pub(crate) fn wrong_step(way: &str, step: graph::Step) -> graph::Step {
+    let past = if way == "positions-from-one" { step.past + 1 } else { 0 };
+    graph::Step { past, ..step }
+}
+
 /// f and its error, relative to it.
 #[derive(Clone, Copy)]
 struct Frequency {

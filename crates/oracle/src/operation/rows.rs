@@ -15,6 +15,9 @@ pub struct Rows<'a> {
     pub positions: Option<(Weight<'a>, usize)>,
 }
 
+/// Wrong ways of [`Rows`].
+pub(crate) const WRONG: &[&str] = &["positions-restart"];
+
 /// A row that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowsError {
@@ -37,6 +40,11 @@ pub enum RowsError {
 }
 
 impl Rows<'_> {
+    /// With positions that count from 0 in every step.
+    pub(crate) fn restarted(self) -> Self {
+        Self { positions: self.positions.map(|(table, _)| (table, 0)), ..self }
+    }
+
     /// The exact rows.
     pub fn value(&self, ids: &Array<i64>) -> Result<Array, RowsError> {
         self.gathered(ids, f64::from, |x, y| f64::from(x) + f64::from(y))

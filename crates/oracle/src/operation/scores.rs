@@ -2,6 +2,8 @@
 //!
 //! **Admitted** beside what that admits: the scale multiplied with the queries, the keys or the scores.
 
+use half::bf16;
+
 use super::heads::{Heads, OfHeads};
 use crate::order::Scaled;
 use crate::product::{Around, errors};
@@ -14,7 +16,15 @@ pub struct Scores {
     pub scale: f64,
 }
 
+/// Wrong ways of [`Scores`].
+pub(crate) const WRONG: &[&str] = &["scale-in-bf16", "heads-tiled"];
+
 impl Scores {
+    /// With the scale rounded to bf16.
+    pub(crate) fn in_bf16(self) -> Self {
+        Self { scale: bf16::from_f64(self.scale).to_f64() }
+    }
+
     /// The exact scores.
     pub fn value(&self, q: &Array, k: &Array) -> Array {
         self.of_heads(&q.heads_swapped(), &k.heads_swapped())

@@ -16,6 +16,8 @@
 
 use rayon::prelude::*;
 
+use crate::arithmetic::Arithmetic;
+use crate::change::{Action, Numbers, swap_last};
 use crate::sum::{dot, sum};
 use crate::{Array, Bounded, FLUSHED, Rounding, Rounds, UNIT, Way};
 
@@ -28,6 +30,58 @@ const LARGEST_EXPONENT: f64 = 300.0;
 pub struct Softmax {
     /// T.
     pub temperature: f64,
+}
+
+/// Wrong ways of [`Softmax`].
+pub(crate) const WRONG: &[&str] = &["over-queries", "mask-after-softmax", "maximum-not-subtracted"];
+/// exp of more is none in f32.
+const OVERFLOW: f64 = 88.722_839;
+
+/// A softmax that is computed in one of the wrong ways: over `[B, H, K, S]`; with masked elements that become 0 only when all
+/// are divided; or without the subtraction, so that what overflows divides by infinity.
+pub(crate) fn wrong<A: Arithmetic>(
+    a: &A,
+    way: &str,
+    op: &Softmax,
+    (x, mask): (&A::Value, Option<&A::Value>),
+) -> Option<A::Value> {
+    match (way, x.axes(), mask) {
+        ("over-queries", &[batch, heads, length, keys], Some(mask)) => {
+            let (mut x, mut mask) = (x.clone(), mask.clone());
+            swap_last(&mut x, [batch * heads, length, keys]);
+            swap_last(&mut mask, [batch, length, keys]);
+            x.reshape(&[batch, heads, keys, length]);
+            let mut probs = a.softmax(op, &x, Some(&mask));
+            swap_last(&mut probs, [batch * heads, keys, length]);
+            probs.reshape(&[batch, heads, length, keys]);
+            Some(probs)
+        }
+        ("mask-after-softmax", &[_, heads, length, keys], Some(mask)) => {
+            let (mut probs, mask) = (a.softmax(op, x, None), mask.numbers());
+            let of_batch = heads * length * keys;
+            let mask_of = |at: usize| mask[at / of_batch * length * keys + at % (length * keys)];
+            let hidden: Vec<usize> =
+                (0..x.axes().iter().product()).filter(|&at| mask_of(at) == f64::NEG_INFINITY).collect();
+            probs.change_each(&hidden, Action::Put(0.0));
+            Some(probs)
+        }
+        ("maximum-not-subtracted", shape, _) => {
+            let width = shape.last().copied()?.max(1);
+            let mut probs = a.softmax(op, x, mask);
+            let visible = probs.numbers();
+            for (row, x) in x.numbers().chunks(width).enumerate() {
+                let over = |at: &usize| visible[*at] > 0.0 && x[at % width] / op.temperature > OVERFLOW;
+                let of_row = row * width..(row + 1) * width;
+                let overflown: Vec<usize> = of_row.clone().filter(over).collect();
+                if !overflown.is_empty() {
+                    probs.change_each(&of_row.collect::<Vec<_>>(), Action::Put(0.0));
+                    probs.change_each(&overflown, Action::Put(f64::NAN));
+                }
+            }
+            Some(probs)
+        }
+        _ => None,
+    }
 }
 
 impl Softmax {

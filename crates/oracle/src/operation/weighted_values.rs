@@ -1,12 +1,28 @@
 //! Σ p·v over keys, heads merged, by the rule of [`product`](crate::product). Masked keys, with a p of 0, do not count.
 
 use super::heads::{Heads, OfHeads};
+use crate::change::Numbers;
 use crate::product::{Around, errors};
 use crate::{Array, Bounded, Rounding, Way};
 
 /// p `[B, H, S, K]` and v `[B, K, G, Dh]` to `[B, S, H·Dh]`; head h has head h/(H/G) of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WeightedValues;
+
+/// Wrong ways of [`WeightedValues`].
+pub(crate) const WRONG: &[&str] = &["heads-merged-backwards", "heads-tiled"];
+
+/// The merged heads `[B, S, H·Dh]`, the last of them first.
+pub(crate) fn merged_backwards(context: &mut impl Numbers, heads: usize) {
+    let shape = context.axes().to_vec();
+    let width = shape.last().copied().unwrap_or(0) / heads.max(1);
+    let backwards = |at: usize| {
+        let (head, channel) = (at / width % heads, at % width);
+        at - head * width - channel + (heads - 1 - head) * width + channel
+    };
+    let source: Vec<Option<usize>> = (0..shape.iter().product()).map(|at| Some(backwards(at))).collect();
+    context.rearrange(&shape, &source);
+}
 
 impl WeightedValues {
     /// The exact sums.

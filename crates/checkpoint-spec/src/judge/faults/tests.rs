@@ -39,6 +39,7 @@ fn fault() -> FaultSpec {
         fast: true,
         when: Vec::new(),
         unless: Vec::new(),
+        places: Vec::new(),
     }
 }
 

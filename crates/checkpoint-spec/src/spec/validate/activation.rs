@@ -79,8 +79,13 @@ fn check_operation(set: &SpecSet, activation: &ActivationSpec) -> Result<(), Str
     }
     match activation.judgement() {
         Some(Judgement::Budget(op)) if activation.kind == Kind::Float => {
-            if !set.operations.contains_key(op.name()) {
-                return Err(format!("there is no law for the operation `{}`", op.name()));
+            let law = set.operations.get(op.name());
+            let law = law.ok_or_else(|| format!("there is no law for the operation `{}`", op.name()))?;
+            if law.half.is_none() {
+                return Err(format!(
+                    "`{}` rounds, and its law does not say what half precision stores",
+                    op.name()
+                ));
             }
             // The law of an operation may name an axis that not all of its results have.
             let own = activation.budget.as_ref().map(|budget| &budget.slices);

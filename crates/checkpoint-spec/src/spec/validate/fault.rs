@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::text_is_there;
+use super::{check_id, text_is_there};
 use crate::results::Reason;
 use crate::spec::{FaultSpec, Spec};
 
@@ -20,10 +20,7 @@ pub(super) fn validate_all(spec: &Spec) -> Result<(), String> {
 }
 
 fn validate(fault: &FaultSpec) -> Result<(), String> {
-    let well_formed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if fault.id.is_empty() || !fault.id.chars().all(well_formed) {
-        return Err("an id is made of lower-case letters, digits and hyphens".to_owned());
-    }
+    check_id(&fault.id)?;
     text_is_there("what", &fault.what)?;
     if let Some(reason) = &fault.equivalent {
         text_is_there("equivalent", reason)?;
