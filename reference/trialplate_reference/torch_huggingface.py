@@ -110,10 +110,11 @@ class TorchReference(Reference):
     def step(self, token_ids: Array, position: int) -> dict[str, Array]:
         if (cached := self._cache.get_seq_length()) != position:
             raise RuntimeError(f"the cache holds {cached} tokens; expected {position}")
-        self._observed.clear()
+        observed = self._observed = {}
         with torch_widened.at(self.precision):
             self._model(_tensor(token_ids), past_key_values=self._cache, use_cache=True)
-        activations = {name: _array(value) for name, value in self._observed.items()}
+        self._observed = {}  # what a step showed is its caller's alone
+        activations = {name: _array(value) for name, value in observed.items()}
         return activations | tail(self.operators, activations["logits"])
 
     def _compute_frequencies(self) -> None:
