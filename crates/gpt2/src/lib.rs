@@ -21,6 +21,7 @@ mod config;
 pub mod functions;
 pub mod layers;
 mod load;
+mod load_error;
 pub mod model;
 mod observer;
 mod replay;
@@ -30,7 +31,7 @@ pub mod synthetic;
 mod tensors;
 
 pub use config::Config;
-pub use load::LoadError;
+pub use load_error::LoadError;
 pub use model::{ForwardError, Gpt2};
 pub use observer::{Observer, Scope};
 pub use run::RunError;

@@ -12,7 +12,8 @@ use checkpoint_spec::{
     compare_repeats, confidence, judge, repeated_activations,
 };
 
-use crate::bag::{TAG_FILES, TAG_MANIFEST};
+use crate::bag::TAG_FILES;
+use crate::layout::TAG_MANIFEST;
 use crate::layout::{CAPTURES, canonical, manifest};
 use crate::{
     Build, BundleContents, CaptureList, Cpu, DIRTY, Diff, Digest, Git, Known, MaterialFile, Materials,

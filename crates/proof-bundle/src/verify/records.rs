@@ -133,7 +133,7 @@ pub(super) fn check_layout(bag: &SoundBag, records: &Records) -> Room<()> {
     let mut needed: BTreeSet<String> = fixed.map(str::to_owned).into();
     let schemas = schemas().map_err(VerifyError::Schema)?;
     needed.extend(schemas.iter().map(|(path, _)| (*path).to_owned()));
-    needed.extend(layout::beside_materials(&records.materials));
+    needed.extend(records.materials.beside());
     let known = needed.len();
     needed.extend(records.cases.iter().map(|case| case_path(&case.id)));
     let numbers = with_numbers(results, &records.materials);
