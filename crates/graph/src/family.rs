@@ -1,14 +1,15 @@
 //! `family.toml`: how `config.json` and weights of a family are read.
 
+mod read;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{at, contains, field, number, whole};
 use crate::expression::evaluate;
 use crate::template::in_layer;
-use crate::{Architecture, Condition, Conditional, FeatureSpec, Features, conditional};
+use crate::{Architecture, Condition, Conditional, FeatureSpec, conditional};
 
 /// A family of models that one graph describes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -225,37 +226,6 @@ impl Family {
         Err(format!("the family has no feature `{name}`; it has: {}", known.join(", ")))
     }
 
-    /// Whether `config.json` describes a model of the family: by its `model_type`, and by its architecture where it names
-    /// none.
-    pub fn describes(&self, config: &Value) -> bool {
-        let is_one_of = |names: &[String], value: &Value| names.iter().any(|name| value == name.as_str());
-        match at(config, "model_type") {
-            Some(kind) if !kind.is_null() => is_one_of(&self.model_types, kind),
-            _ => at(config, "architectures")
-                .and_then(Value::as_array)
-                .is_some_and(|all| all.iter().any(|name| is_one_of(&self.architectures, name))),
-        }
-    }
-
-    /// Sizes, constants and features of the model that `config.json` describes.
-    ///
-    /// # Errors
-    /// If a size or constant is missing, or an option changes the computation in a way that is not described.
-    pub fn architecture(&self, config: &Value) -> Result<Architecture, FamilyError> {
-        self.check_architecture(config)?;
-        self.options.iter().try_for_each(|option| option.check(config))?;
-        let features: Features = self
-            .features
-            .iter()
-            .filter(|feature| feature.holds(config))
-            .map(|feature| feature.name.clone())
-            .collect();
-        let layers = whole(config, &self.layers)?
-            .ok_or_else(|| field(config, &self.layers, "a whole number above 0"))?;
-        let (sizes, constants) = (self.all_sizes(config)?, self.all_constants(config, &features)?);
-        Ok(Architecture { family: self.name.clone(), layers, sizes, constants, features })
-    }
-
     /// Every weight of a model, by canonical name, with its shape.
     ///
     /// # Errors
@@ -320,58 +290,6 @@ impl Family {
         }
     }
 
-    fn check_architecture(&self, config: &Value) -> Result<(), FamilyError> {
-        let refused = |option: &str, found: &Value, known: &[String]| {
-            Err(FamilyError::Refused(Refused {
-                option: option.to_owned(),
-                found: found.to_string(),
-                expected: known.join(" or "),
-                reason: "other models compute something else".to_owned(),
-            }))
-        };
-        match at(config, "model_type") {
-            // A family of several kinds of model cannot tell which one this is.
-            None | Some(Value::Null) if self.model_types.len() > 1 => {
-                return Err(field(config, "model_type", "the name of one of the family's kinds of model"));
-            }
-            Some(Value::String(kind)) if !self.model_types.contains(kind) => {
-                return refused("model_type", &Value::from(kind.as_str()), &self.model_types);
-            }
-            _ => {}
-        }
-        match at(config, "architectures").and_then(Value::as_array).and_then(|all| all.first()) {
-            Some(Value::String(name)) if !self.architectures.contains(name) => {
-                refused("architectures", &Value::from(name.as_str()), &self.architectures)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn all_sizes(&self, config: &Value) -> Result<BTreeMap<String, usize>, FamilyError> {
-        let model_type = at(config, "model_type").and_then(Value::as_str);
-        let mut sizes = BTreeMap::new();
-        for (symbol, source) in &self.sizes {
-            if let Some(size) = source.given(config, model_type)? {
-                sizes.insert(symbol.clone(), size);
-            }
-        }
-        self.complete(sizes, model_type)
-    }
-
-    fn all_constants(
-        &self,
-        config: &Value,
-        features: &Features,
-    ) -> Result<BTreeMap<String, f64>, FamilyError> {
-        let exist = self.constants.iter().filter(|(_, source)| source.exists(features));
-        exist
-            .map(|(name, source)| {
-                let found = number(config, &source.path)?.or(source.otherwise);
-                Ok((name.clone(), found.ok_or_else(|| field(config, &source.path, "a number"))?))
-            })
-            .collect()
-    }
-
     fn next_size(
         &self,
         sizes: &BTreeMap<String, usize>,
@@ -389,102 +307,5 @@ fn named(conditional: &impl Conditional) -> impl Iterator<Item = &str> {
     conditional.when().iter().chain(conditional.unless()).map(String::as_str)
 }
 
-impl SizeSource {
-    /// From what it follows where `config.json` does not have it.
-    fn rule(&self, model_type: Option<&str>) -> Option<&str> {
-        let own = model_type.and_then(|kind| self.otherwise_of.get(kind));
-        own.or(self.otherwise.as_ref()).map(String::as_str)
-    }
-
-    fn given(&self, config: &Value, model_type: Option<&str>) -> Result<Option<usize>, FamilyError> {
-        match &self.path {
-            None => Ok(None),
-            Some(path) => match whole(config, path)? {
-                None if self.rule(model_type).is_none() => Err(field(config, path, "a whole number above 0")),
-                found => Ok(found),
-            },
-        }
-    }
-}
-
-impl OptionSpec {
-    /// The values that the graph describes, in words.
-    fn described(&self) -> String {
-        let allowed: Vec<String> = self.allowed.iter().map(Value::to_string).collect();
-        if allowed.is_empty() { "none".to_owned() } else { allowed.join(" or ") }
-    }
-
-    fn check(&self, config: &Value) -> Result<(), FamilyError> {
-        if !self.conditions.iter().all(|condition| condition.holds(config)) {
-            return Ok(());
-        }
-        let is_described = |found: &Value| match found.as_array().map(Vec::as_slice) {
-            Some([first, rest @ ..]) if !contains(&self.allowed, found) => {
-                contains(&self.allowed, first) && rest.iter().all(|other| other == first)
-            }
-            _ => contains(&self.allowed, found),
-        };
-        match at(config, &self.path).or(self.otherwise.as_ref()) {
-            None | Some(Value::Null) => Ok(()),
-            Some(found) if is_described(found) => Ok(()),
-            Some(found) => Err(FamilyError::Refused(Refused {
-                option: self.path.clone(),
-                found: found.to_string(),
-                expected: self.described(),
-                reason: self.reason.clone(),
-            })),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn gpt2() -> Family {
-        Family::parse(include_str!("../families/gpt2/family.toml")).unwrap()
-    }
-
-    fn config() -> Value {
-        json!({"n_layer": 2, "n_embd": 12, "n_head": 3, "n_positions": 8, "vocab_size": 20, "n_inner": null,
-               "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"})
-    }
-
-    #[test]
-    fn sizes_come_from_the_config_and_from_each_other() {
-        let architecture = gpt2().architecture(&config()).unwrap();
-        assert_eq!((architecture.layers, architecture.sizes["Dh"], architecture.sizes["F"]), (2, 4, 48));
-        assert!((architecture.constants["epsilon"] - 1e-5).abs() <= 0.0);
-        let weights = gpt2().weights(&architecture).unwrap();
-        assert_eq!(weights["h.1.attn.c_attn.weight"], [12, 36]);
-        assert_eq!(weights.len(), 4 + 2 * 12);
-    }
-
-    #[test]
-    fn what_changes_the_computation_is_refused_by_name() {
-        let refused = |name: &str, value: Value| {
-            let mut config = config();
-            config[name] = value;
-            gpt2().architecture(&config).unwrap_err().to_string()
-        };
-        for (name, value) in [
-            ("activation_function", json!("relu")),
-            ("scale_attn_by_inverse_layer_idx", json!(true)),
-            ("reorder_and_upcast_attn", json!(true)),
-            ("quantization_config", json!({"bits": 4})),
-        ] {
-            assert!(refused(name, value).contains(name), "{name}");
-        }
-        assert!(refused("n_head", json!(5)).contains("Dh"));
-        assert!(refused("n_embd", json!("wide")).contains("n_embd"));
-    }
-
-    #[test]
-    fn prefixes_and_buffers_are_no_part_of_a_name() {
-        let family = gpt2();
-        assert_eq!(family.canonical("transformer.h.0.ln_1.weight"), Some("h.0.ln_1.weight"));
-        assert_eq!(family.canonical("h.0.attn.bias"), None);
-        assert_eq!(family.canonical("h.0.attn.c_attn.bias"), Some("h.0.attn.c_attn.bias"));
-    }
-}
+mod tests;

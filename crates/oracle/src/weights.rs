@@ -128,6 +128,13 @@ impl Weights {
         done
     }
 
+    /// Name, shape and values of every weight, in order of name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        self.tensors
+            .iter()
+            .map(|(name, (shape, values))| (name.as_str(), shape.as_slice(), values.as_slice()))
+    }
+
     /// SHA-256 of the values of a weight as little-endian f32 in C order.
     pub fn digest(&self, name: &str) -> Option<[u8; 32]> {
         let values = &self.tensors.get(name)?.1;

@@ -192,7 +192,7 @@ fn check(contents: &BundleContents<'_>) -> Result<SpecSet, WriteError> {
             return inconsistent(format!("there is a capture of the case {case}, which was not run"));
         }
     }
-    SpecSet::parse(contents.specs.to_vec())
+    SpecSet::parse_for(contents.specs.to_vec(), &contents.results.architecture.features)
         .map_err(|error| WriteError::Inconsistent { problem: error.to_string() })
 }
 
