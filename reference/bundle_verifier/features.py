@@ -1,5 +1,5 @@
-"""What some models of a family have and others have not. This verifier computes models that have nothing beyond what all
-have: it must know the others, so that it refuses them by name.
+"""What some models of a family have and others have not. This verifier computes models that have nothing beyond what
+all have: it must know the others, so that it refuses them by name.
 """
 
 from collections.abc import Iterable, Mapping
