@@ -130,9 +130,11 @@ impl Weights {
 
     /// Name, shape and values of every weight, in order of name.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
-        self.tensors
-            .iter()
-            .map(|(name, (shape, values))| (name.as_str(), shape.as_slice(), values.as_slice()))
+        let parts = |(name, tensor)| {
+            let (name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>)) = (name, tensor);
+            (name.as_str(), shape.as_slice(), values.as_slice())
+        };
+        self.tensors.iter().map(|(name, tensor)| (name, &**tensor)).map(parts)
     }
 
     /// SHA-256 of the values of a weight as little-endian f32 in C order.

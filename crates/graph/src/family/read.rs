@@ -95,7 +95,7 @@ impl Family {
 
 impl SizeSource {
     /// From what it follows where `config.json` does not have it.
-    fn rule(&self, model_type: Option<&str>) -> Option<&str> {
+    pub(super) fn rule(&self, model_type: Option<&str>) -> Option<&str> {
         let own = model_type.and_then(|kind| self.otherwise_of.get(kind));
         own.or(self.otherwise.as_ref()).map(String::as_str)
     }
