@@ -140,8 +140,12 @@ impl Model {
         let tokenizer =
             read_tokenizer(&directory, architecture.sizes.get("V").copied().unwrap_or(usize::MAX))?;
         let model = Self { name, architecture, tokenizer, directory };
-        // Bad weights are told of now, not after the references have started.
-        model.oracle(&model.specs()?).map_err(|error| usage(error.to_string()))?;
+        // Bad weights are told of now, not after the references have started; by the Rust GPT-2 where it knows the model, for it
+        // is the strictest reader.
+        match model.is_plain_gpt2() {
+            true => drop(Gpt2::load(&model.directory).map_err(|error| usage(error.to_string()))?),
+            false => drop(model.oracle(&model.specs()?).map_err(|error| usage(error.to_string()))?),
+        }
         Ok(model)
     }
 
@@ -157,7 +161,12 @@ impl Model {
 
     /// Why the Rust GPT-2 cannot be asked to run it, where it cannot.
     pub fn rust_gpt2_refuses(&self) -> Option<String> {
-        Gpt2::load(&self.directory).err().map(|error| error.to_string())
+        let refused = || Gpt2::load(&self.directory).err().map(|error| error.to_string());
+        if self.is_plain_gpt2() { None } else { refused() }
+    }
+
+    fn is_plain_gpt2(&self) -> bool {
+        self.architecture.family == "gpt2" && self.architecture.features.is_empty()
     }
 
     /// A size by its symbol.

@@ -77,11 +77,15 @@ pub(crate) fn whole(config: &Value, path: &str) -> Result<Option<usize>, FamilyE
     }
 }
 
-/// A finite number; none where it is absent or null.
-pub(crate) fn number(config: &Value, path: &str) -> Result<Option<f64>, FamilyError> {
+/// A number above 0; none where it is absent or null.
+pub(crate) fn positive(config: &Value, path: &str) -> Result<Option<f64>, FamilyError> {
     match at(config, path) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_f64().map(Some).ok_or_else(|| field(config, path, "a number")),
+        Some(value) => value
+            .as_f64()
+            .filter(|&number| number > 0.0)
+            .map(Some)
+            .ok_or_else(|| field(config, path, "a number above 0")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Family, FamilyError, OptionSpec, Refused, SizeSource};
-use crate::config::{at, contains, field, number, whole};
+use crate::config::{at, contains, field, positive, whole};
 use crate::{Architecture, Conditional, Features};
 
 impl Family {
@@ -86,8 +86,8 @@ impl Family {
         let exist = self.constants.iter().filter(|(_, source)| source.exists(features));
         exist
             .map(|(name, source)| {
-                let found = number(config, &source.path)?.or(source.otherwise);
-                Ok((name.clone(), found.ok_or_else(|| field(config, &source.path, "a number"))?))
+                let found = positive(config, &source.path)?.or(source.otherwise);
+                Ok((name.clone(), found.ok_or_else(|| field(config, &source.path, "a number above 0"))?))
             })
             .collect()
     }
