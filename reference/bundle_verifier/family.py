@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bundle_verifier.features import absent, decided, found, holds, plain
+
 
 @dataclass(frozen=True)
 class Dimensions:
@@ -23,7 +25,9 @@ class Family:
 
     @staticmethod
     def parse(text: bytes) -> "Family":
-        return Family(tomllib.loads(text.decode()))
+        table = tomllib.loads(text.decode())
+        constants = {name: source for name, source in table.get("constants", {}).items() if not source.get("when")}
+        return Family(table | {"weight": plain(table.get("weight", ())), "constants": constants})
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -37,14 +41,15 @@ class Family:
 
     def dimensions(self, config: Mapping[str, Any]) -> Dimensions:
         """Of the model with this `config.json`; a `ValueError` says which option this family does not compute."""
+        features = decided(self.table, config)
+        if features:
+            raise ValueError(f"{', '.join(features)}: features that this verifier does not compute")
         for option in self.table.get("option", ()):
-            found = config.get(option["path"])
-            if found is not None and found not in option["allowed"]:
-                raise ValueError(f"{option['path']} is {found!r}; expected {option['allowed']}: {option['reason']}")
+            _check_option(option, config)
         sizes: dict[str, int] = {}
         derived: dict[str, str] = {}
         for symbol, source in self.table["sizes"].items():
-            given = config.get(source["path"]) if "path" in source else None
+            given = found(config, source["path"]) if "path" in source else None
             if given is not None:
                 sizes[symbol] = _positive(source["path"], given)
             elif "otherwise" in source:
@@ -53,9 +58,25 @@ class Family:
                 raise ValueError(f"config.json has no {source['path']}")
         for symbol, expression in derived.items():
             sizes[symbol] = size(expression, sizes)
-        constants = {name: _number(path, config.get(path)) for name, path in self.table.get("constants", {}).items()}
+        constants = {
+            name: _number(source["path"], _given(source, config))
+            for name, source in self.table.get("constants", {}).items()
+        }
         path = self.table["layers"]
-        return Dimensions(_positive(path, config.get(path)), sizes, constants)
+        return Dimensions(_positive(path, found(config, path)), sizes, constants)
+
+
+def _check_option(option: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    if not all(holds(condition, config) for condition in option.get("if", ())):
+        return
+    value = _given(option, config)
+    one = value[0] if isinstance(value, list) and value and all(other == value[0] for other in value) else value
+    if value is not None and value not in option["allowed"] and one not in option["allowed"]:
+        raise ValueError(f"{option['path']} is {value!r}; expected {option['allowed']}: {option['reason']}")
+
+
+def _given(source: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    return source.get("otherwise") if absent(config, source["path"]) else found(config, source["path"])
 
 
 def size(expression: str, sizes: Mapping[str, int]) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bundle_verifier.case import Step
 from bundle_verifier.family import Dimensions, size
+from bundle_verifier.features import plain
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "rows": ("ids",),
@@ -83,7 +84,7 @@ class Graph:
         laws = [tomllib.loads(text.decode()) for text in (operations or {}).values()]
         stored = {law["operation"]: law["half"]["rounds"] for law in laws if "half" in law}
         tables = [tomllib.loads(specs[name].decode()) for name in sorted(specs)]
-        entries = [entry for table in tables for entry in table.get("activation", ()) if "op" in entry]
+        entries = [entry for table in tables for entry in plain(table.get("activation", ())) if "op" in entry]
         return Graph(tuple(_node(entry, stored) for entry in entries))
 
     def places(self, layers: int) -> dict[str, Place]:

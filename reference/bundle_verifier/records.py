@@ -8,6 +8,7 @@ from bundle_verifier.schema import (
     Constant,
     Either,
     Integer,
+    Kind,
     Known,
     Map,
     Maybe,
@@ -178,10 +179,16 @@ INCIDENT = Record(
     kind=Word("crashed", "timed_out", "broke_protocol", "failed"),
     message=TEXT,
 )
+ARCHITECTURE: dict[str, Kind] = {
+    "family": Text("[a-z0-9-]+"),
+    "layers": COUNT,
+    "sizes": Map(COUNT),
+    "constants": Map(Constant()),
+}
 RESULTS = Record(
     schema=Word("trialplate/results/2.0"),
     model=TEXT,
-    architecture=Record(family=Text("[a-z0-9-]+"), layers=COUNT, sizes=Map(COUNT), constants=Map(Constant())),
+    architecture=Either("features", Record(**ARCHITECTURE, features=Array(Text("[a-z0-9-]+"))), Record(**ARCHITECTURE)),
     subject=IDENTITY,
     references=Array(IDENTITY),
     cases=Array(Record(id=CASE_ID, about=TEXT, batch=COUNT, tokens=COUNT, steps=COUNT, generate=COUNT)),

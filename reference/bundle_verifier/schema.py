@@ -207,14 +207,21 @@ class Tagged(Plain):
         self._records[word].check(value)
 
 
-class Either(Plain):
+class Either:
     """An object of the first form if it has the key, else of the second."""
 
     def __init__(self, key: str, having: Record, lacking: Record) -> None:
         self._key, self._having, self._lacking = key, having, lacking
+        self.plain = having.plain and lacking.plain
 
     def check(self, value: Any) -> None:
-        (self._having if type(value) is dict and self._key in value else self._lacking).check(value)
+        self._of(value).check(value)
+
+    def write(self, value: Any) -> str:
+        return self._of(value).write(value)
+
+    def _of(self, value: Any) -> Record:
+        return self._having if type(value) is dict and self._key in value else self._lacking
 
 
 class Known(Record):

@@ -10,6 +10,7 @@ from typing import Any
 
 from bundle_verifier.bounds import Functions
 from bundle_verifier.family import Family
+from bundle_verifier.features import plain
 from bundle_verifier.graph import INPUTS, Graph
 
 FAMILY, JUDGING, OPERATIONS = "family.toml", "judging.toml", "operations/"
@@ -183,12 +184,12 @@ def _operations(files: dict[str, bytes]) -> dict[str, bytes]:
 
 def _spec(index: int, table: dict[str, Any], family: Family, laws: dict[str, Any]) -> Spec:
     key = table["id"]
-    entries = [e | {"name": name} for e in table.get("activation", []) for name in _each(e["name"], family)]
+    entries = [e | {"name": name} for e in plain(table.get("activation", [])) for name in _each(e["name"], family)]
     requirements = [
         Requirement(e["id"], e["text"], e["check"], tuple(name for of in e["of"] for name in _each(of, family)))
-        for e in table.get("requirement", [])
+        for e in plain(table.get("requirement", []))
     ]
-    faults = [_fault(key, entry) for entry in table.get("fault", [])]
+    faults = [_fault(key, entry) for entry in plain(table.get("fault", []))]
     between = [
         Law(entry["id"], entry["arithmetic"] == "same", entry.get("subject_only", False))
         for entry in table.get("law", [])

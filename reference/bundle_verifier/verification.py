@@ -9,6 +9,7 @@ from typing import Any
 from bundle_verifier.bag import TAG_MANIFEST, Bag, open_bag
 from bundle_verifier.coverage import check_sizes, left_out
 from bundle_verifier.evidence import Evidence
+from bundle_verifier.features import FAMILIES
 from bundle_verifier.model import FOLDER, load_model, other_files
 from bundle_verifier.naming import check_name
 from bundle_verifier.problem import BeyondMeansError, InvalidEvidenceError, Problem, harmless
@@ -72,9 +73,12 @@ def verify(folder: Path, question: Question, say: Say = print) -> int:
 def _choose(bag: Bag, question: Question, results: dict[str, Any], materials: dict[str, Any]) -> Specs:
     """The own specs; of a historical bundle with others those of its commit, if the work tree comes from it."""
     family = results["architecture"]["family"]
-    if not (question.specs / family / FAMILY).is_file():
-        expected = "a family that the verifier has specs of"
+    if family not in FAMILIES or not (question.specs / family / FAMILY).is_file():
+        expected = f"a family that this verifier computes: {', '.join(FAMILIES)}"
         raise InvalidEvidenceError("data/results.json architecture.family", expected, family)
+    if features := results["architecture"].get("features", []):
+        expected = "none, for this verifier computes models without any feature"
+        raise InvalidEvidenceError("data/results.json architecture.features", expected, ", ".join(features))
     own = read_specs(question.specs, family)
     if question.historical and materials["git"] is not None and materials["specs"] != own.digest():
         return question.repository.specs_of(materials["git"]["commit"], family) or own

@@ -94,4 +94,4 @@ def distance(found: Array, expected: Array) -> float:
     if not np.array_equal(found[~finite], expected[~finite]):
         return float("inf")
     differences, scale = np.abs(found[finite] - expected[finite]), np.abs(expected[finite])
-    return float(differences.max(initial=0.0) / scale.max(initial=1e-30))
+    return float(differences.max(initial=0.0)) / max(float(scale.max(initial=0.0)), 1e-30)

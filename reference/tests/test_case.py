@@ -52,8 +52,12 @@ def test_a_case_survives_json(model: Path, session: Callable[[str, str], Session
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"activation_function": "gelu"}, "activation_function is 'gelu'"),
-        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
+        ({"activation_function": "silu"}, "activation_function is 'silu'"),
+        ({"reorder_and_upcast_attn": True}, "reorder_and_upcast_attn is True"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config is"),
+        ({"model_type": "gptj"}, "model_type is 'gptj'"),
+        ({"architectures": ["GPTJForCausalLM"]}, r"architectures is \['GPTJForCausalLM'\]"),
+        ({"vocab_size": None}, "vocab_size is missing"),
         ({"n_head": 5}, "not a multiple"),
     ],
 )

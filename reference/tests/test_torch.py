@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 from trialplate_reference import Session, open_session
 from trialplate_reference.config import ModelConfig
-from trialplate_reference.torch_gpt2 import load_model
+from trialplate_reference.torch_huggingface import load_model
 
 
 @pytest.mark.parametrize("precision", ["f32", "f64"])

@@ -213,6 +213,8 @@ LIES: dict[str, Callable[[Results], None]] = {
     "a constant left out": _delete("architecture", "constants", "epsilon"),
     "a huge size": _set(2**62, "architecture", "sizes", "D"),
     "another family": _set("gpt3", "architecture", "family"),
+    "a family that the verifier has specs of and does not compute": _set("llama", "architecture", "family"),
+    "a feature that the verifier does not compute": _set(["relu"], "architecture", "features"),
     "a family that is a path": _set("..", "architecture", "family"),
     "a case left out": _set([], "cases"),
     "a case twice": lambda r: r["cases"].append(r["cases"][0]),

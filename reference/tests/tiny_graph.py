@@ -27,7 +27,7 @@ F = { path = "n_inner", otherwise = "4*D" }
 H = { path = "n_head" }
 V = { path = "vocab_size" }
 [constants]
-epsilon = "layer_norm_epsilon"
+epsilon = { path = "layer_norm_epsilon" }
 [[option]]
 path = "activation_function"
 allowed = ["gelu_new"]

@@ -29,7 +29,7 @@ C = { path = "n_positions" }
 D = { path = "n_embd" }
 V = { path = "vocab_size" }
 [constants]
-epsilon = "layer_norm_epsilon"
+epsilon = { path = "layer_norm_epsilon" }
 [roles]
 tokens = "token_ids"
 stream = ["embd", "h.{l}.out"]

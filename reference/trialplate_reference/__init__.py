@@ -1,4 +1,4 @@
-"""Reference implementations of GPT-2 that observe every activation: PyTorch (Hugging Face) and tinygrad."""
+"""Reference implementations that observe every activation: PyTorch (Hugging Face) and, of GPT-2, tinygrad."""
 
 from trialplate_reference import toolchain
 from trialplate_reference.arrays import DTYPES
@@ -18,9 +18,9 @@ def open_session(implementation: str, precision: str, model: str, threads: int) 
         raise ValueError(f"threads is {threads}; expected at least 1")
     match implementation:
         case "torch":
-            from trialplate_reference.torch_gpt2 import TorchGPT2
+            from trialplate_reference.torch_huggingface import TorchReference
 
-            return TorchGPT2(model, precision, threads)
+            return TorchReference(model, precision, threads)
         case "torch-sdpa":
             from trialplate_reference.torch_sdpa import TorchSdpa
 

@@ -1,4 +1,4 @@
-"""Times Hugging Face's GPT-2 with its eager attention: the other side of `cargo xtask bench forward`.
+"""Times a model of Hugging Face's with its eager attention: the other side of `cargo xtask bench forward`.
 
 `python -m trialplate_reference.bench_forward MODEL THREADS` reads lines and answers each with one line of JSON:
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from trialplate_reference.torch_gpt2 import Model, load_model
+from trialplate_reference.torch_huggingface import Model, load_model
 
 Forward = Callable[[], torch.Tensor]
 

@@ -7,8 +7,8 @@ from tinygrad.dtype import DType, dtypes
 from tinygrad.engine.jit import TinyJit
 from tinygrad.tensor import Tensor
 
-from trialplate_reference.activations import Shape
 from trialplate_reference.arrays import Array
+from trialplate_reference.family import Shape
 
 Function = Callable[..., tuple[Tensor, ...]]
 

@@ -59,12 +59,8 @@ class Reference(ABC):
         """The weights as held in memory, in the checkpoint's shapes, under canonical names."""
 
     @abstractmethod
-    def head_weight(self) -> Array:
-        """`[V, D]`"""
-
-    @abstractmethod
     def head_is_tied(self) -> bool:
-        """Whether the output head is the same storage as `wte`."""
+        """Whether the output head is the same storage as the token embedding."""
 
     @abstractmethod
     def tokenize(self, text: str) -> list[int]: ...

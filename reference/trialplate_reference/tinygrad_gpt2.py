@@ -15,6 +15,7 @@ from tinygrad.tensor import Tensor
 from trialplate_reference.arrays import Array
 from trialplate_reference.bpe import BytePairEncoder
 from trialplate_reference.config import ModelConfig
+from trialplate_reference.gpt2 import GPT2
 from trialplate_reference.half_precision import HALVES, rounded
 from trialplate_reference.kernels import Function, Kernels, tensor
 from trialplate_reference.session import Reference, digests
@@ -39,9 +40,9 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     return (x @ weight + bias,)
 
 
-def _scores(q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+def _scores(scale: float, q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
     """`[R, H, Dh]` and `[C, H, Dh]` give `[R, H, C]`."""
-    scores = q.permute(1, 0, 2) @ k.permute(1, 2, 0) * (1 / math.sqrt(q.shape[-1]))
+    scores = q.permute(1, 0, 2) @ k.permute(1, 2, 0) * scale
     return (scores.permute(1, 0, 2),)
 
 
@@ -68,6 +69,10 @@ def _gelu(x: Tensor) -> tuple[Tensor, ...]:
     return (x.gelu(approximate="tanh"),)
 
 
+def _relu(x: Tensor) -> tuple[Tensor, ...]:
+    return (x.relu(),)
+
+
 def _head(x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     return (x @ weight.transpose(0, 1),)
 
@@ -80,6 +85,17 @@ def _softmax(logits: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
     return ((logits / temperature.unsqueeze(-1)).softmax(-1),)
 
 
+# The erf of tinygrad is a polynomial, right to 1e-7 only, so that the GELU of the definition is not among these.
+_ACTIVATIONS = {"gelu_new": _gelu, "gelu_pytorch_tanh": _gelu, "relu": _relu}
+
+
+def _score_scales(config: ModelConfig) -> list[float]:
+    """What the scores of each layer are multiplied by."""
+    scale = 1 / math.sqrt(config.sizes["Dh"]) if config.options["scale_attn_weights"] else 1.0
+    by_layer = config.options["scale_attn_by_inverse_layer_idx"]
+    return [scale / (layer + 1) if by_layer else scale for layer in range(config.layers)]
+
+
 class TinygradOperators:
     """Single operations, with arrays between them. Every float result goes through `store`, which rounds it to half
     precision where that is the implementation's: the kernels compute in f32.
@@ -89,6 +105,10 @@ class TinygradOperators:
         self._weights, self._config, self._store = weights, config, store
         self._kernels = Kernels()
         self._layer_norm = functools.partial(_layer_norm, config.epsilon)
+        scales = _score_scales(config)
+        by_scale = {scale: functools.partial(_scores, scale) for scale in scales}  # a kernel each
+        self._scores = [by_scale[scale] for scale in scales]
+        self._activation = _ACTIVATIONS[str(config.options["activation_function"])]
         self._mask = functools.partial(_mask, config.context, weights["wte.weight"].dtype)
         self.head_weight = weights["wte.weight" if config.tied_head else "lm_head.weight"]
 
@@ -119,14 +139,15 @@ class TinygradOperators:
         return normalized, output
 
     def qkv(self, name: str, x: Array) -> tuple[Array, Array, Array]:
-        fused = self.linear(name, x).reshape(*x.shape[:2], 3, self._config.heads, self._config.head_width)
+        heads, head_width = self._config.sizes["H"], self._config.sizes["Dh"]
+        fused = self.linear(name, x).reshape(*x.shape[:2], 3, heads, head_width)
         return fused[:, :, 0], fused[:, :, 1], fused[:, :, 2]
 
     def append(self, past: Array | None, new: Array) -> Array:
         return new if past is None else np.concatenate([past, new], axis=1)
 
-    def scores(self, q: Array, cached_k: Array) -> Array:
-        return self._attend(_scores, q, cached_k)[..., : cached_k.shape[1]].swapaxes(1, 2)
+    def scores(self, layer: int, q: Array, cached_k: Array) -> Array:
+        return self._attend(self._scores[layer], q, cached_k)[..., : cached_k.shape[1]].swapaxes(1, 2)
 
     def mask(self, batch: int, position: int, length: int) -> Array:
         return self._tokens(self._mask, _positions(batch, length, position))[0][..., : position + length]
@@ -145,8 +166,8 @@ class TinygradOperators:
     def add(self, x: Array, y: Array) -> Array:
         return self._tokens(_add, x, y)[0]
 
-    def gelu(self, x: Array) -> Array:
-        return self._tokens(_gelu, x)[0]
+    def activation(self, x: Array) -> Array:
+        return self._tokens(self._activation, x)[0]
 
     def head(self, x: Array) -> Array:
         return self._tokens(_head, x, weights=(self.head_weight,))[0]
@@ -166,16 +187,16 @@ class TinygradGPT2(Reference):
 
     def __init__(self, model: str, precision: str, threads: int, compiler: str):
         super().__init__(Path(model), precision)
+        _refuse_other_models(self.config)
         NUM_CPU_THREADS.value = threads
         self._compiler = compiler
         weights = read_weights(self.model, self.config)
         if precision in HALVES:
-            self._digests = digests((name, weights[name]) for name in weights if name != "lm_head.weight")
+            self._digests = digests(weights.items())
             weights = {name: rounded(weight, precision) for name, weight in weights.items()}
         self._weights = {name: tensor(weight.astype(self.dtype, copy=False)) for name, weight in weights.items()}
         self._past: list[tuple[Array, Array]] = []
         self.operators: TinygradOperators = TinygradOperators(self._weights, self.config, self._store)
-        self._head_weight = self.operators.head_weight
         self._encoder: BytePairEncoder | None = None
 
     def version(self) -> str:
@@ -186,14 +207,10 @@ class TinygradGPT2(Reference):
 
     def weights(self) -> Iterable[tuple[str, Array]]:
         for name, weight in self._weights.items():
-            if name != "lm_head.weight":
-                yield name, weight.numpy()
-
-    def head_weight(self) -> Array:
-        return self._head_weight.numpy()
+            yield name, weight.numpy()
 
     def head_is_tied(self) -> bool:
-        return self._head_weight is self._weights["wte.weight"]
+        return self.operators.head_weight is self._weights["wte.weight"]
 
     def tokenize(self, text: str) -> list[int]:
         if self._encoder is None:
@@ -225,6 +242,15 @@ class TinygradGPT2(Reference):
         return activations | tail(ops, logits)
 
 
+def _refuse_other_models(config: ModelConfig) -> None:
+    if config.family is not GPT2:
+        raise ValueError(
+            f"the model is a {config.architecture}; tinygrad computes {', '.join(GPT2.architectures)} only"
+        )
+    if (activation := config.options["activation_function"]) not in _ACTIVATIONS:
+        raise ValueError(f"activation_function is {activation!r}; tinygrad computes {', '.join(_ACTIVATIONS)} only")
+
+
 def _block(
     ops: TinygradOperators, layer: int, x: Array, past_k: Array | None, past_v: Array | None, mask: Array
 ) -> dict[str, Array]:
@@ -233,14 +259,14 @@ def _block(
     normalized_1, ln_1 = ops.layer_norm(h + "ln_1", x)
     q, k, v = ops.qkv(h + "attn.c_attn", ln_1)
     cached_k, cached_v = ops.append(past_k, k), ops.append(past_v, v)
-    scores = ops.scores(q, cached_k)
+    scores = ops.scores(layer, q, cached_k)
     probs = ops.probs(scores, mask)
     context = ops.context(probs, cached_v)
     out = ops.linear(h + "attn.c_proj", context)
     mid = ops.add(x, out)
     normalized_2, ln_2 = ops.layer_norm(h + "ln_2", mid)
     fc = ops.linear(h + "mlp.c_fc", ln_2)
-    act = ops.gelu(fc)
+    act = ops.activation(fc)
     fed = ops.linear(h + "mlp.c_proj", act)
     return {
         "ln_1.normalized": normalized_1,

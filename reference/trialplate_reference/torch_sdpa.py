@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from trialplate_reference.torch_gpt2 import TorchGPT2, register_attention
+from trialplate_reference.torch_attention import for_each_query_head, registered, show_rotated_and_cached
+from trialplate_reference.torch_huggingface import TorchReference
 
 
 def _fused_attention(
@@ -17,15 +18,13 @@ def _fused_attention(
     scaling: float,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
-    module.observer(cached_k=key.transpose(1, 2), cached_v=value.transpose(1, 2), mask=mask)
+    keys, values = for_each_query_head(module, key, value)
+    context = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scaling)
+    show_rotated_and_cached(module, query, key, value, mask)
     return context.transpose(1, 2), None
 
 
-register_attention("trialplate-sdpa", _fused_attention)
-
-
-class TorchSdpa(TorchGPT2):
+class TorchSdpa(TorchReference):
     name = "torch-sdpa"
-    attention = "trialplate-sdpa"
+    attention = registered("trialplate-sdpa", _fused_attention)
     unobserved = ("attn.scores", "attn.probs")

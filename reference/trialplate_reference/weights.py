@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trialplate_reference.activations import MASK_BUFFERS, weight_shapes
+from trialplate_reference.activations import weight_shapes
 from trialplate_reference.arrays import Array
 from trialplate_reference.config import ModelConfig
 
@@ -15,14 +15,12 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 def read_weights(model: Path, config: ModelConfig) -> dict[str, Array]:
     """All weights in f32 under canonical names; `lm_head.weight` only where the head is not tied."""
-    expected = weight_shapes(config)
-    if not config.tied_head:
-        expected["lm_head.weight"] = expected["wte.weight"]
+    expected, buffers = weight_shapes(config), config.family.buffers
     weights: dict[str, Array] = {}
     for path in _files(model):
-        for stored_name, weight in _tensors(path):
-            name = stored_name.removeprefix("transformer.")
-            if name.endswith(MASK_BUFFERS) or (name == "lm_head.weight" and config.tied_head):
+        for stored_name, weight in _tensors(path, buffers):
+            name = stored_name.removeprefix(config.family.prefix)
+            if name.endswith(buffers) or (name == "lm_head.weight" and config.tied_head):
                 continue
             if name in weights:
                 raise ValueError(f"{path}: {stored_name!r} is stored twice")
@@ -43,14 +41,14 @@ def _files(model: Path) -> list[Path]:
     raise FileNotFoundError(f"{model} has neither model.safetensors nor model.safetensors.index.json")
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, Array]]:
+def _tensors(path: Path, buffers: tuple[str, ...]) -> Iterator[tuple[str, Array]]:
     content = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
     start = 8 + int(content[:8].view("<u8")[0])
     header = json.loads(content[8:start].tobytes())
     header.pop("__metadata__", None)
     for name, entry in header.items():
         if (stored := _DTYPES.get(entry["dtype"])) is None:
-            if name.endswith(MASK_BUFFERS):
+            if name.endswith(buffers):
                 continue
             raise ValueError(f"{path}: {name!r} is {entry['dtype']}; expected one of {sorted(_DTYPES)}")
         begin, end = entry["data_offsets"]

@@ -40,5 +40,5 @@ pub use results::*;
 pub use spec::{
     ActivationSpec, Applies, Arithmetic, BudgetRule, Ceiling, Derivation, FaultJudge, FaultSpec, Golden,
     HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Layers, NamedChange, Need, NonFinitePolicy,
-    OperationLaw, Place, Requirement, Rule, Spec, SpecError, SpecSet, Steps,
+    OperationLaw, Place, Requirement, Rule, Spec, SpecError, SpecSet, Steps, family_of,
 };

@@ -6,13 +6,14 @@ mod law;
 mod load;
 mod operation;
 mod place;
+mod resolve;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 use std::collections::BTreeMap;
 
-use graph::{Family, Graph, Operation};
+use graph::{Family, Features, Graph, Operation, conditional};
 use serde::{Deserialize, Serialize};
 use tensor_compare::Tolerance;
 
@@ -22,10 +23,11 @@ use crate::plan::Required;
 pub use fault::{FaultJudge, FaultSpec, Need};
 pub use judging::Judging;
 pub use law::{Arithmetic, LawId, LawSpec};
+pub use load::family_of;
 pub use operation::{BudgetRule, HalfRule, OperationLaw};
 pub use place::{Layers, NamedChange, Place};
 
-/// The specs of one family, in checkpoint order, with the numbers that decide.
+/// The specs of a family's models that have the same features, in checkpoint order, with the numbers that decide.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpecSet {
     /// The family: how its models are read.
@@ -34,9 +36,13 @@ pub struct SpecSet {
     pub judging: Judging,
     /// How results of each operation are judged.
     pub operations: BTreeMap<String, OperationLaw>,
+    /// What the models have beyond what every model of the family has.
+    pub features: Features,
     /// The specs, `00` first.
     pub specs: Vec<Spec>,
 }
+
+conditional!(ActivationSpec, Requirement, FaultSpec);
 
 /// One checkpoint's law.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +109,12 @@ pub struct ActivationSpec {
     /// Plausible values; others make the checkpoint conditional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<(f64, f64)>,
+    /// Features that must be there for it to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
 
 /// A classic ceiling: `|a − e| <= atol + rtol·|e|`.
@@ -185,6 +197,8 @@ pub enum NonFinitePolicy {
     Never,
     /// −∞ exactly where the key lies after the query (`key > P + query`), finite elsewhere. Shape `[…, S, K]`.
     NegativeInfinityAfterQuery,
+    /// −∞ there, and perhaps at keys before the query, which a window leaves behind. Shape `[…, S, K]`.
+    NegativeInfinityBesidesTheQuery,
 }
 
 /// How an activation without an operation is judged.
@@ -227,6 +241,8 @@ pub enum Judgement<'a> {
 pub enum Derivation {
     /// All ones.
     One,
+    /// All zeros.
+    Zero,
     /// The SHA-256 of the weight that the name ends with, as f32.
     WeightDigest,
     /// The token ids that the case schedules for this step.
@@ -247,8 +263,14 @@ pub struct Requirement {
     pub text: String,
     /// What can fail it.
     pub check: Check,
-    /// The activations the check looks at, of this spec.
+    /// The activations the check looks at, of this spec; those that a model does not have are left out.
     pub of: Vec<String>,
+    /// Features that must be there for it to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
 
 /// A published generation. It says something about the weights it belongs to, and about no others.
@@ -375,9 +397,11 @@ pub enum SpecError {
         problem: String,
     },
     /// No such family.
-    #[error("no specs for the family `{family}`; there are specs for: gpt2")]
+    #[error("no specs for the family `{family}`; there are specs for: {known}")]
     UnknownFamily {
         /// The family asked for.
         family: String,
+        /// Those that there are.
+        known: String,
     },
 }

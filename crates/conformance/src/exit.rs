@@ -3,6 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
+pub use crate::interrupt::INTERRUPTED;
+use crate::interrupt::Interrupted;
+
 /// Conforming.
 pub const CONFORMING: u8 = 0;
 /// Not conforming.
@@ -17,8 +20,6 @@ pub const INCOMPLETE: u8 = 4;
 pub const USAGE: u8 = 64;
 /// The work could not be done.
 pub const INTERNAL: u8 = 70;
-/// Stopped by Ctrl-C (128 + SIGINT).
-pub const INTERRUPTED: u8 = 130;
 
 /// What the user gave cannot be used: a model, a case, a flag.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 
 /// Prints an error's chain on standard error and gives its exit code.
 pub fn report_error(error: &anyhow::Error) -> ExitCode {
-    let code = if error.chain().any(<dyn std::error::Error>::is::<crate::interrupt::Interrupted>) {
+    let code = if error.chain().any(<dyn std::error::Error>::is::<Interrupted>) {
         INTERRUPTED
     } else if error.chain().any(<dyn std::error::Error>::is::<UsageError>) {
         USAGE

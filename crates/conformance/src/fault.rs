@@ -1,33 +1,31 @@
 //! The fault panel: bugs put into a correct implementation from outside, to see that the gate refuses each.
 //!
-//! Specs declare the faults; here is how each gets in. The carrier is the Rust GPT-2, whoever the subject is, on the
-//! model, references and one case of the run. What comes out goes through the very functions that judge a run.
+//! Specs declare the faults, and where each is a mutation of the graph, also how it gets in. The carrier is the graph itself at
+//! f32, whoever the subject is, on the model, references and one case of the run. What comes out goes through the very
+//! functions that judge a run. Faults of evidence, of references and of their programs are here.
 
 mod carrier;
 mod catalogue;
-pub(crate) mod chain;
 mod evidence;
-pub(crate) mod look;
 mod panel;
 mod peers;
 
 use anyhow::Result;
-use capture::Tensor;
-use gpt2::Gpt2;
+use checkpoint_spec::FaultSpec;
 
-pub(crate) use catalogue::arithmetic;
 pub use panel::{Ground, examine, unbound};
 pub use peers::{PEERS, Peer, PeerRow, PeerTable, against_peers};
 
-use carrier::Carrier;
+pub(crate) use carrier::Carrier;
 use evidence::Evidence;
-use look::Look;
 
 /// One fault and how it gets in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct Fault<'a> {
     /// As a spec declares it.
-    pub id: &'static str,
+    pub spec: &'a FaultSpec,
+    /// The index of that spec.
+    pub checkpoint: usize,
     /// How it gets in.
     pub injection: Injection,
 }
@@ -35,15 +33,10 @@ pub(crate) struct Fault {
 /// How a fault gets in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Injection {
-    /// Other weights or constants, after the weights were read: their digests are those of the file.
-    Model(fn(&mut Gpt2)),
-    /// Other weights in the file.
-    Stored(fn(&mut Gpt2)),
-    /// A component that computes something else from what it is given: what it makes of an activation, or `None` where
-    /// it leaves it alone. What follows is computed from that.
-    Component(fn(&Look<'_>) -> Result<Option<Tensor>>),
-    /// Other evidence: captures of the subject or of the references.
-    Evidence(fn(&Carrier, &mut Evidence<'_>) -> Result<()>),
+    /// The carrier computes otherwise at the places that the spec names.
+    Places,
+    /// Other evidence, captures of the subject or of the references, at the checkpoint with that index.
+    Evidence(fn(&Carrier<'_>, &mut Evidence<'_>, usize) -> Result<()>),
     /// A reference that does not answer as it should.
     Worker(Conduct),
 }

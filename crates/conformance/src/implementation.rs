@@ -69,6 +69,14 @@ pub struct ImplementationName {
 /// References that can be asked for by name, in order of precedence.
 pub const REFERENCES: [&str; 2] = ["torch", "tinygrad"];
 
+/// Whether a reference knows the models of a family.
+pub fn computes(reference: &str, family: &str) -> bool {
+    match reference {
+        "tinygrad" => family == "gpt2",
+        _ => true,
+    }
+}
+
 /// What all implementations need to be started.
 #[derive(Clone, Debug)]
 pub struct Means {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+/// Exit code of what Ctrl-C stopped (128 + SIGINT).
+pub const INTERRUPTED: u8 = 130;
 /// How often a wait looks at the flag.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -24,7 +26,7 @@ impl Interrupt {
         let flag = interrupt.clone();
         ctrlc::set_handler(move || {
             if flag.0.swap(true, Ordering::SeqCst) {
-                std::process::exit(i32::from(crate::exit::INTERRUPTED));
+                std::process::exit(i32::from(INTERRUPTED));
             }
         })?;
         Ok(interrupt)

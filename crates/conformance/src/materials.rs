@@ -32,7 +32,7 @@ pub fn work_tree_is_dirty(root: &Path) -> bool {
 /// The state that a bundle is held against. The model is at hand when it is the one that comes with the repository.
 pub fn current(place: &Place, head: Option<&Head>) -> Result<Current> {
     let reference = place.reference();
-    let family = "gpt2";
+    let family = head.map_or("gpt2", |head| head.family.as_str());
     let is_bundled = head.is_some_and(|head| head.model == ModelSource::Bundled.to_string());
     let model = if is_bundled {
         let (weights, tokenizer) = files_of(&place.bundled_model())?;
@@ -61,7 +61,7 @@ pub fn architecture_of(place: &Place, head: &Head) -> Option<Architecture> {
 /// The specs of the commit that a bundle names; none when they are those of this program, or the commit is not one that
 /// the present one follows: what was merely fetched may be anybody's.
 pub fn law_of(place: &Place, head: &Head) -> Option<Vec<(String, String)>> {
-    let own = SpecSet::sources("gpt2").ok()?;
+    let own = SpecSet::sources(&head.family).ok()?;
     let commit = &head.materials.git.as_ref()?.commit;
     if spec_digest(&own) == head.materials.specs || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
@@ -72,14 +72,14 @@ pub fn law_of(place: &Place, head: &Head) -> Option<Vec<(String, String)>> {
     let text = |(file, path): (&str, &str)| {
         Some((file.to_owned(), git_text(&place.root, &format!("{folder}/{path}"))?))
     };
-    names.lines().filter_map(|path| Some((spec_file(path)?, path))).map(text).collect()
+    names.lines().filter_map(|path| Some((spec_file(&head.family, path)?, path))).map(text).collect()
 }
 
 /// The name by which specs are known of a file below the families' folder: that of the family without its folder, what
 /// holds in every family as it is; none of another family's.
-fn spec_file(path: &str) -> Option<&str> {
+fn spec_file<'a>(family: &str, path: &'a str) -> Option<&'a str> {
     match path.split_once('/') {
-        Some(("gpt2", file)) => Some(file),
+        Some((folder, file)) if folder == family => Some(file),
         Some(("operations", _)) | None => Some(path),
         Some(_) => None,
     }

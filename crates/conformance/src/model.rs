@@ -1,14 +1,14 @@
 //! Which model a run is about: a directory in Hugging Face format, wherever it comes from.
 
 mod hub;
+mod synthetic;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use checkpoint_spec::{Architecture, SpecSet};
+use checkpoint_spec::{Architecture, SpecSet, family_of};
 use gpt2::Gpt2;
-use gpt2::synthetic::SyntheticSpec;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
@@ -17,6 +17,7 @@ use crate::implementation::Means;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use hub::Hub;
+use synthetic::Synthetic;
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub enum ModelSource {
         /// Branch, tag or commit.
         revision: Option<String>,
     },
-    /// Seeded weights, generated once: `gpt2-medium` or `L,D,H,V,C`, with `@seed`.
+    /// Seeded weights, generated once: `gpt2-medium`, `L,D,H,V,C` or `llama:qwen3`, with `@seed`.
     Synthetic(String),
 }
 
@@ -53,7 +54,7 @@ impl ModelSource {
     /// Reads what `--model` takes.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(spec) = text.strip_prefix("synthetic:") {
-            spec.parse::<SyntheticSpec>().map_err(|error| error.to_string())?;
+            spec.parse::<Synthetic>()?;
             return Ok(Self::Synthetic(spec.to_owned()));
         }
         if let Some(repository) = text.strip_prefix("hf:") {
@@ -68,6 +69,15 @@ impl ModelSource {
             return Ok(Self::Hub { repository: repository.to_owned(), revision });
         }
         Ok(Self::Directory(text.into()))
+    }
+
+    /// The sizes of the model, where they are known without fetching or generating it.
+    pub fn architecture(&self) -> Option<Architecture> {
+        match self {
+            Self::Directory(directory) => architecture_in(directory),
+            Self::Synthetic(_) => named_architecture(&self.name()),
+            Self::Bundled | Self::Hub { .. } => None,
+        }
     }
 
     /// The name that results carry.
@@ -93,7 +103,10 @@ impl ModelSource {
                 let hub = Hub::from_environment(cache.join("hub"))?;
                 hub.download(repository, revision.as_deref(), &means.interrupt, progress)?
             }
-            Self::Synthetic(spec) => synthetic(spec, &cache.join("models"), &means.interrupt)?,
+            Self::Synthetic(spec) => {
+                let parsed: Synthetic = spec.parse().map_err(usage)?;
+                parsed.generate(spec, &cache.join("models"), &means.interrupt)?
+            }
         };
         Model::open(self.name(), &directory)
     }
@@ -116,23 +129,44 @@ impl Model {
         if !directory.is_dir() {
             return Err(usage(format!(
                 "no model directory at {}; expected a folder with config.json and model.safetensors, or one of: \
-                 hf:OWNER/NAME[@REVISION], synthetic:gpt2, synthetic:L,D,H,V,C[@seed]",
+                 hf:OWNER/NAME[@REVISION], synthetic:gpt2, synthetic:L,D,H,V,C[@seed], synthetic:llama:VARIANT[@seed]",
                 directory.display()
             )));
         }
         let directory = std::path::absolute(directory)?;
-        let architecture = architecture(&config(&directory)?)
+        let config = config(&directory)?;
+        let architecture = architecture(&config)
             .map_err(|error| usage(format!("{}: {error}", directory.join("config.json").display())))?;
         let tokenizer =
             read_tokenizer(&directory, architecture.sizes.get("V").copied().unwrap_or(usize::MAX))?;
-        // Bad weights are told of now, not after the references have started.
-        Gpt2::load(&directory).map_err(|error| usage(error.to_string()))?;
-        Ok(Self { name, architecture, tokenizer, directory })
+        let model = Self { name, architecture, tokenizer, directory };
+        // Bad weights are told of now, not after the references have started; by the Rust GPT-2 where it knows the model, for it
+        // is the strictest reader.
+        match model.is_plain_gpt2() {
+            true => drop(Gpt2::load(&model.directory).map_err(|error| usage(error.to_string()))?),
+            false => drop(model.oracle(&model.specs()?).map_err(|error| usage(error.to_string()))?),
+        }
+        Ok(model)
+    }
+
+    /// The specs of the model.
+    pub fn specs(&self) -> Result<SpecSet> {
+        Ok(SpecSet::of_model(&self.architecture)?)
     }
 
     /// The model as the oracle computes it.
     pub fn oracle(&self, specs: &SpecSet) -> Result<oracle::Model> {
         Ok(oracle::Model::load(&self.directory, specs.graph(), self.architecture.clone())?)
+    }
+
+    /// Why the Rust GPT-2 cannot be asked to run it, where it cannot.
+    pub fn rust_gpt2_refuses(&self) -> Option<String> {
+        let refused = || Gpt2::load(&self.directory).err().map(|error| error.to_string());
+        if self.is_plain_gpt2() { None } else { refused() }
+    }
+
+    fn is_plain_gpt2(&self) -> bool {
+        self.architecture.family == "gpt2" && self.architecture.features.is_empty()
     }
 
     /// A size by its symbol.
@@ -179,7 +213,7 @@ pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// The sizes that a model's name tells by itself.
 pub fn named_architecture(name: &str) -> Option<Architecture> {
-    let spec: SyntheticSpec = name.strip_prefix("synthetic:")?.parse().ok()?;
+    let spec: Synthetic = name.strip_prefix("synthetic:")?.parse().ok()?;
     architecture(&spec.config_json()).ok()
 }
 
@@ -197,7 +231,7 @@ fn config(directory: &Path) -> Result<Value> {
 
 /// Sizes and constants by the family of the configuration.
 fn architecture(config: &Value) -> Result<Architecture> {
-    Ok(SpecSet::bundled("gpt2")?.family.architecture(config)?)
+    Ok(family_of(config)?.architecture(config)?)
 }
 
 fn read_tokenizer(directory: &Path, vocabulary: usize) -> Result<Option<Tokenizer>> {
@@ -216,26 +250,4 @@ fn read_tokenizer(directory: &Path, vocabulary: usize) -> Result<Option<Tokenize
         )));
     }
     Ok(Some(tokenizer))
-}
-
-/// Generates seeded weights into a directory of the cache, unless they are there.
-fn synthetic(spec: &str, models: &Path, interrupt: &Interrupt) -> Result<PathBuf> {
-    let parsed: SyntheticSpec =
-        spec.parse().map_err(|error: gpt2::synthetic::SpecError| usage(error.to_string()))?;
-    let directory = models.join(format!("synthetic-{}", spec.replace(',', "-")));
-    if !directory.is_dir() {
-        std::fs::create_dir_all(models).with_context(|| models.display().to_string())?;
-        let unfinished = tempfile::tempdir_in(models)?;
-        let folder = unfinished.path().to_owned();
-        interrupt
-            .watch(move || gpt2::synthetic::write(&folder, &parsed))?
-            .with_context(|| format!("{}: the weights cannot be written", directory.display()))?;
-        // Another run may have been first; its weights are the same.
-        if let Err(error) = std::fs::rename(unfinished.path(), &directory)
-            && !directory.is_dir()
-        {
-            return Err(error).with_context(|| directory.display().to_string());
-        }
-    }
-    Ok(directory)
 }

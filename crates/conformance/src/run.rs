@@ -104,7 +104,7 @@ pub struct Outcome {
 
 /// Runs subject and references on every case, compares and judges.
 pub fn run(request: &Request, means: &Means, progress: &Progress) -> Result<Outcome> {
-    let specs = SpecSet::bundled(&request.model.architecture.family)?;
+    let specs = request.model.specs()?;
     std::fs::create_dir_all(means.place.cache.join("work"))?;
     let work = tempfile::Builder::new().prefix("run-").tempdir_in(means.place.cache.join("work"))?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();

@@ -1,8 +1,8 @@
-//! GPT-2 in Rust: a readable forward pass, every activation of which can be observed or replayed alone.
+//! GPT-2 in Rust: a readable forward pass, every activation of which can be observed.
 //!
 //! Read it from the top: [`model`] is the whole transformer, [`layers`] its two parametrized layers, [`functions`]
-//! what has no parameters, [`cache`] the keys and values of earlier tokens. [`run`](Gpt2::run) and
-//! [`replay`](Gpt2::replay) call the same code and write down what an [`Observer`] sees of it.
+//! what has no parameters, [`cache`] the keys and values of earlier tokens. [`run`](Gpt2::run) writes down what an
+//! [`Observer`] sees of it.
 //!
 //! Shapes are `[batch, sequence, …]`, per head `[batch, head, query, key]`. Everything is f32; sums of LayerNorm and
 //! softmax are kept in f64.
@@ -21,16 +21,16 @@ mod config;
 pub mod functions;
 pub mod layers;
 mod load;
+mod load_error;
 pub mod model;
 mod observer;
-mod replay;
 mod run;
 mod safetensors;
 pub mod synthetic;
 mod tensors;
 
 pub use config::Config;
-pub use load::LoadError;
+pub use load_error::LoadError;
 pub use model::{ForwardError, Gpt2};
 pub use observer::{Observer, Scope};
 pub use run::RunError;

@@ -1,6 +1,6 @@
 //! A run: the whole forward pass of a case, chained, and everything that was seen of it.
 
-use capture::{Capture, Case, CaseError, FileError, TensorName};
+use capture::{Capture, Case, CaseError, TensorName};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewD, Axis, s};
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use crate::functions::{greedy, probabilities};
 use crate::model::last_position;
 use crate::{ForwardError, Gpt2, Observer, Scope, tensors};
 
-/// Why a case cannot be run or replayed.
+/// Why a case cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The case does not fit the model.
@@ -19,43 +19,24 @@ pub enum RunError {
     /// A step cannot be computed.
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    /// An input of a replay is not there.
-    #[error("replay needs `{name}`, which the given inputs do not hold")]
-    MissingInput {
-        /// The input.
-        name: TensorName,
-    },
-    /// An input of a replay is not what the case calls for.
-    #[error("the input `{name}` is {found}; expected F32 of shape {expected:?}")]
-    Input {
-        /// The input.
-        name: TensorName,
-        /// Dtype or shape found.
-        found: String,
-        /// The shape expected.
-        expected: Vec<usize>,
-    },
-    /// The inputs cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
 }
 
 /// The temperatures of `probs.t…`.
-pub(crate) const TEMPERATURES: [(&str, f32); 3] = [("probs.t0.5", 0.5), ("probs.t1", 1.0), ("probs.t2", 2.0)];
+const TEMPERATURES: [(&str, f32); 3] = [("probs.t0.5", 0.5), ("probs.t1", 1.0), ("probs.t2", 2.0)];
 
-/// Writes down what it sees of one step, as far as it is wanted.
-pub(crate) struct Recorder<'a> {
-    pub(crate) capture: &'a mut Capture,
-    pub(crate) step: usize,
-    pub(crate) wanted: &'a dyn Fn(&TensorName) -> bool,
+/// Writes down what it sees of one step; whole caches where they are wanted.
+struct Recorder<'a> {
+    capture: &'a mut Capture,
+    step: usize,
+    caches: bool,
 }
 
 impl Observer for Recorder<'_> {
     fn see(&mut self, name: &str, value: ArrayViewD<'_, f32>) {
-        let name = TensorName::of_step(self.step, name);
-        if !(self.wanted)(&name) {
+        if name.ends_with(".attn.cache") && !self.caches {
             return;
         }
+        let name = TensorName::of_step(self.step, name);
         if !value.is_standard_layout() {
             self.capture.not_contiguous.insert(name.clone());
         }
@@ -77,10 +58,8 @@ impl Gpt2 {
         for (step, positions) in case.steps().enumerate() {
             let ids = ids.slice(s![.., positions]);
             record_ids(&mut capture, step, ids);
-            let wanted = |name: &TensorName| {
-                step == 0 || step == last_step || !name.activation.ends_with(".attn.cache")
-            };
-            let recorder = &mut Recorder { capture: &mut capture, step, wanted: &wanted };
+            let caches = step == 0 || step == last_step;
+            let recorder = &mut Recorder { capture: &mut capture, step, caches };
             let logits = self.forward(ids, &mut cache, &mut Scope::new(recorder, ""))?;
             last = last_position(logits.view());
             recorder.see("logits.last", last.view().into_dyn());
@@ -137,23 +116,21 @@ impl Gpt2 {
 }
 
 /// `token` of a step, from `logits.last`.
-pub(crate) fn record_token(last: ArrayView2<'_, f32>, recorder: &mut Recorder<'_>) {
+fn record_token(last: ArrayView2<'_, f32>, recorder: &mut Recorder<'_>) {
     let name = TensorName::of_step(recorder.step, "token");
-    if (recorder.wanted)(&name) {
-        let tokens = greedy(last);
-        recorder.capture.tensors.insert(name, tensors::from_ids(tokens.shape(), tokens.iter().copied()));
-    }
+    let tokens = greedy(last);
+    recorder.capture.tensors.insert(name, tensors::from_ids(tokens.shape(), tokens.iter().copied()));
 }
 
 /// `probs.t…` of a step, from `logits.last`.
-pub(crate) fn record_probs(last: ArrayView2<'_, f32>, recorder: &mut Recorder<'_>) {
+fn record_probs(last: ArrayView2<'_, f32>, recorder: &mut Recorder<'_>) {
     for (name, temperature) in TEMPERATURES {
         recorder.see(name, probabilities(last, temperature).view().into_dyn());
     }
 }
 
 /// `[B, T]`, of rows that a validated case says are equally long.
-pub(crate) fn rows(token_ids: &[Vec<i64>]) -> Array2<i64> {
+fn rows(token_ids: &[Vec<i64>]) -> Array2<i64> {
     let tokens = token_ids.first().map_or(0, Vec::len);
     Array2::from_shape_fn((token_ids.len(), tokens), |(row, position)| token_ids[row][position])
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Features;
+
 /// Sizes and constants of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,4 +19,7 @@ pub struct Architecture {
     pub sizes: BTreeMap<String, usize>,
     /// Constants by name. For GPT-2: `epsilon`.
     pub constants: BTreeMap<String, f64>,
+    /// What it has beyond what every model of the family has: `qk-norm`.
+    #[serde(default, skip_serializing_if = "Features::is_empty")]
+    pub features: Features,
 }

@@ -1,13 +1,15 @@
 //! `family.toml`: how `config.json` and weights of a family are read.
 
+mod read;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Architecture;
 use crate::expression::evaluate;
 use crate::template::in_layer;
+use crate::{Architecture, Condition, Conditional, FeatureSpec, conditional};
 
 /// A family of models that one graph describes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +21,8 @@ pub struct Family {
     pub about: String,
     /// `architectures` of `config.json` that belong to the family.
     pub architectures: Vec<String>,
-    /// `model_type` of `config.json`.
-    pub model_type: String,
+    /// Values of `model_type` in `config.json`.
+    pub model_types: Vec<String>,
     /// Where `config.json` has the number of layers.
     pub layers: String,
     /// What names of stored weights may begin with.
@@ -35,9 +37,12 @@ pub struct Family {
     /// Sizes by symbol.
     pub sizes: BTreeMap<String, SizeSource>,
     /// Constants by name: where `config.json` has them.
-    pub constants: BTreeMap<String, String>,
+    pub constants: BTreeMap<String, ConstantSource>,
     /// Which activations play a part that laws and reports know.
     pub roles: Roles,
+    /// What some of its models have and others have not.
+    #[serde(default, rename = "feature")]
+    pub features: Vec<FeatureSpec>,
     /// Options of `config.json` that change the computation.
     #[serde(default, rename = "option")]
     pub options: Vec<OptionSpec>,
@@ -56,6 +61,26 @@ pub struct SizeSource {
     /// The size where there is no such field, or where there is no path: `4*D`, `D/H`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<String>,
+    /// The same for models of one `model_type`, which come first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub otherwise_of: BTreeMap<String, String>,
+}
+
+/// Where a constant comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConstantSource {
+    /// The field of `config.json`.
+    pub path: String,
+    /// Its value where there is no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<f64>,
+    /// Features that must be there for the constant to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
 
 /// Activations by the part they play.
@@ -99,8 +124,15 @@ impl Roles {
 pub struct OptionSpec {
     /// The field of `config.json`.
     pub path: String,
-    /// The values that are described; a field that is absent or null is one of them.
+    /// The values that are described; a field that is absent or null is one of them, and so is a list whose elements are
+    /// all the same one of them.
     pub allowed: Vec<Value>,
+    /// What a model does where the field is absent, where that is not described by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<Value>,
+    /// The option is looked at where all of these hold.
+    #[serde(default, rename = "if", skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// What the option does.
     pub reason: String,
 }
@@ -113,7 +145,15 @@ pub struct WeightSpec {
     pub name: String,
     /// Its dimensions: sizes, products and quotients of them.
     pub shape: Vec<String>,
+    /// Features that must be there for the weight to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
+
+conditional!(ConstantSource, WeightSpec);
 
 /// An option that the graph does not describe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,37 +206,24 @@ impl Family {
     /// # Errors
     /// [`FamilyError::Syntax`].
     pub fn parse(text: &str) -> Result<Self, FamilyError> {
-        toml::from_str(text)
-            .map_err(|error| FamilyError::Syntax { problem: error.to_string().trim_end().to_owned() })
+        let syntax = |problem: String| FamilyError::Syntax { problem };
+        let family: Self =
+            toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
+        family.features.iter().try_for_each(FeatureSpec::check).map_err(syntax)?;
+        for name in family.constants.values().flat_map(named).chain(family.weights.iter().flat_map(named)) {
+            family.knows_feature(name).map_err(syntax)?;
+        }
+        Ok(family)
     }
 
-    /// Sizes and constants of the model that `config.json` describes.
-    ///
     /// # Errors
-    /// If a size or constant is missing, or an option changes the computation in a way that is not described.
-    pub fn architecture(&self, config: &Value) -> Result<Architecture, FamilyError> {
-        self.options.iter().try_for_each(|option| option.check(config))?;
-        let mut sizes = BTreeMap::new();
-        for (symbol, source) in &self.sizes {
-            if let Some(size) = source.given(config)? {
-                sizes.insert(symbol.clone(), size);
-            }
+    /// If no feature has that name.
+    pub fn knows_feature(&self, name: &str) -> Result<(), String> {
+        if self.features.iter().any(|feature| feature.name == name) {
+            return Ok(());
         }
-        while let Some((symbol, size)) = self.next_size(&sizes) {
-            sizes.insert(symbol, size);
-        }
-        if let Some((symbol, source)) = self.sizes.iter().find(|(symbol, _)| !sizes.contains_key(*symbol)) {
-            let rule = source.otherwise.clone().or_else(|| source.path.clone()).unwrap_or_default();
-            return Err(FamilyError::Size { symbol: symbol.clone(), rule });
-        }
-        let number = |path: &String| {
-            config.get(path).and_then(Value::as_f64).ok_or_else(|| field(config, path, "a number"))
-        };
-        let constants: Result<BTreeMap<String, f64>, FamilyError> =
-            self.constants.iter().map(|(name, path)| Ok((name.clone(), number(path)?))).collect();
-        let layers = whole(config, &self.layers)?
-            .ok_or_else(|| field(config, &self.layers, "a whole number above 0"))?;
-        Ok(Architecture { family: self.name.clone(), layers, sizes, constants: constants? })
+        let known: Vec<&str> = self.features.iter().map(|feature| feature.name.as_str()).collect();
+        Err(format!("the family has no feature `{name}`; it has: {}", known.join(", ")))
     }
 
     /// Every weight of a model, by canonical name, with its shape.
@@ -205,7 +232,7 @@ impl Family {
     /// [`FamilyError::Size`] where a dimension has no size.
     pub fn weights(&self, architecture: &Architecture) -> Result<BTreeMap<String, Vec<usize>>, FamilyError> {
         let mut weights = BTreeMap::new();
-        for weight in &self.weights {
+        for weight in self.weights.iter().filter(|weight| weight.exists(&architecture.features)) {
             let shape = self.weight_shape(weight, architecture)?;
             if weight.name.contains("{l}") {
                 for layer in 0..architecture.layers {
@@ -242,112 +269,43 @@ impl Family {
         (!self.buffers.iter().any(|buffer| name.ends_with(buffer.as_str()))).then_some(name)
     }
 
-    fn next_size(&self, sizes: &BTreeMap<String, usize>) -> Option<(String, usize)> {
-        self.sizes.iter().filter(|(symbol, _)| !sizes.contains_key(*symbol)).find_map(|(symbol, source)| {
-            Some((symbol.clone(), evaluate(source.otherwise.as_deref()?, sizes)?))
-        })
-    }
-}
-
-impl SizeSource {
-    fn given(&self, config: &Value) -> Result<Option<usize>, FamilyError> {
-        match &self.path {
-            None => Ok(None),
-            Some(path) => match whole(config, path)? {
-                None if self.otherwise.is_none() => Err(field(config, path, "a whole number above 0")),
-                found => Ok(found),
-            },
+    /// Sizes by symbol: those that are given, and with `given` those that follow from them.
+    ///
+    /// # Errors
+    /// [`FamilyError::Size`] where one does not follow.
+    pub fn complete(
+        &self,
+        mut sizes: BTreeMap<String, usize>,
+        model_type: Option<&str>,
+    ) -> Result<BTreeMap<String, usize>, FamilyError> {
+        while let Some((symbol, size)) = self.next_size(&sizes, model_type) {
+            sizes.insert(symbol, size);
+        }
+        match self.sizes.iter().find(|(symbol, _)| !sizes.contains_key(*symbol)) {
+            None => Ok(sizes),
+            Some((symbol, source)) => {
+                let rule = source.rule(model_type).or(source.path.as_deref()).unwrap_or_default();
+                Err(FamilyError::Size { symbol: symbol.clone(), rule: rule.to_owned() })
+            }
         }
     }
-}
 
-impl OptionSpec {
-    /// The values that the graph describes, in words.
-    fn described(&self) -> String {
-        let allowed: Vec<String> = self.allowed.iter().map(Value::to_string).collect();
-        if allowed.is_empty() { "none".to_owned() } else { allowed.join(" or ") }
-    }
-
-    fn check(&self, config: &Value) -> Result<(), FamilyError> {
-        match config.get(&self.path) {
-            None | Some(Value::Null) => Ok(()),
-            Some(found) if self.allowed.contains(found) => Ok(()),
-            Some(found) => Err(FamilyError::Refused(Refused {
-                option: self.path.clone(),
-                found: found.to_string(),
-                expected: self.described(),
-                reason: self.reason.clone(),
-            })),
-        }
+    fn next_size(
+        &self,
+        sizes: &BTreeMap<String, usize>,
+        model_type: Option<&str>,
+    ) -> Option<(String, usize)> {
+        self.sizes
+            .iter()
+            .filter(|(symbol, _)| !sizes.contains_key(*symbol))
+            .find_map(|(symbol, source)| Some((symbol.clone(), evaluate(source.rule(model_type)?, sizes)?)))
     }
 }
 
-/// A whole number above 0; none where it is absent or null.
-fn whole(config: &Value, path: &str) -> Result<Option<usize>, FamilyError> {
-    match config.get(path) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .and_then(|number| usize::try_from(number).ok())
-            .filter(|&number| number > 0)
-            .map(Some)
-            .ok_or_else(|| field(config, path, "a whole number above 0")),
-    }
-}
-
-fn field(config: &Value, path: &str, expected: &'static str) -> FamilyError {
-    let found = config.get(path).map_or_else(|| "missing".to_owned(), Value::to_string);
-    FamilyError::Field { path: path.to_owned(), found, expected }
+/// The features that it names.
+fn named(conditional: &impl Conditional) -> impl Iterator<Item = &str> {
+    conditional.when().iter().chain(conditional.unless()).map(String::as_str)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn gpt2() -> Family {
-        Family::parse(include_str!("../families/gpt2/family.toml")).unwrap()
-    }
-
-    fn config() -> Value {
-        json!({"n_layer": 2, "n_embd": 12, "n_head": 3, "n_positions": 8, "vocab_size": 20, "n_inner": null,
-               "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"})
-    }
-
-    #[test]
-    fn sizes_come_from_the_config_and_from_each_other() {
-        let architecture = gpt2().architecture(&config()).unwrap();
-        assert_eq!((architecture.layers, architecture.sizes["Dh"], architecture.sizes["F"]), (2, 4, 48));
-        assert!((architecture.constants["epsilon"] - 1e-5).abs() <= 0.0);
-        let weights = gpt2().weights(&architecture).unwrap();
-        assert_eq!(weights["h.1.attn.c_attn.weight"], [12, 36]);
-        assert_eq!(weights.len(), 4 + 2 * 12);
-    }
-
-    #[test]
-    fn what_changes_the_computation_is_refused_by_name() {
-        let refused = |name: &str, value: Value| {
-            let mut config = config();
-            config[name] = value;
-            gpt2().architecture(&config).unwrap_err().to_string()
-        };
-        for (name, value) in [
-            ("activation_function", json!("relu")),
-            ("scale_attn_by_inverse_layer_idx", json!(true)),
-            ("reorder_and_upcast_attn", json!(true)),
-            ("quantization_config", json!({"bits": 4})),
-        ] {
-            assert!(refused(name, value).contains(name), "{name}");
-        }
-        assert!(refused("n_head", json!(5)).contains("Dh"));
-        assert!(refused("n_embd", json!("wide")).contains("n_embd"));
-    }
-
-    #[test]
-    fn prefixes_and_buffers_are_no_part_of_a_name() {
-        let family = gpt2();
-        assert_eq!(family.canonical("transformer.h.0.ln_1.weight"), Some("h.0.ln_1.weight"));
-        assert_eq!(family.canonical("h.0.attn.bias"), None);
-        assert_eq!(family.canonical("h.0.attn.c_attn.bias"), Some("h.0.attn.c_attn.bias"));
-    }
-}
+mod tests;

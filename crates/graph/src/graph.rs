@@ -3,7 +3,7 @@
 use crate::shape::{is_split_of, output_shape};
 use crate::{
     Activation, Architecture, Circle, Computation, Family, FamilyError, InputTemplate, Node, Operation,
-    execution_order,
+    RESULT, execution_order,
 };
 
 /// A family with its activations.
@@ -115,8 +115,9 @@ impl Graph {
         let step = Step { index: 1, batch: 2, past: 3, new: 5 };
         let (op, weights) = (&computation.op, self.family.weights(architecture)?);
         let wrong = |problem: String| GraphError::Shape { name: node.name.clone(), problem };
-        if let Some(constant) = op.constant().filter(|name| !self.family.constants.contains_key(*name)) {
-            return Err(wrong(format!("the family has no constant `{constant}`")));
+        let constants = op.constants();
+        if let Some(constant) = constants.iter().find(|name| !architecture.constants.contains_key(**name)) {
+            return Err(wrong(format!("the model has no constant `{constant}`")));
         }
         let shape_of = |name: &String| {
             let input = self.find(name).ok_or_else(|| wrong(format!("there is no activation `{name}`")))?;
@@ -139,14 +140,27 @@ impl Graph {
             let shape = weights.get(&name).cloned();
             shape.ok_or_else(|| wrong(format!("the family has no weight `{name}`")))
         };
-        let given: Vec<_> = op.weights().iter().map(shape_of_weight).collect::<Result<_, _>>()?;
-        let found = output_shape(op, &inputs, &given, [step.batch, step.past, step.new])
-            .map_err(|problem| wrong(problem.to_string()))?;
-        if is_split_of(&declared, &found) {
-            Ok(())
-        } else {
+        let gives = |op: &Operation, inputs: &[Vec<usize>]| {
+            let given: Vec<_> = op.weights().iter().map(shape_of_weight).collect::<Result<_, _>>()?;
+            let found =
+                output_shape(op, inputs, &given, [step.batch, step.past, step.new], &architecture.sizes)
+                    .map_err(|problem| wrong(problem.to_string()))?;
+            if is_split_of(&declared, &found) {
+                return Ok(());
+            }
             Err(wrong(format!("declared as {declared:?}, and `{}` gives {found:?}", op.name())))
-        }
+        };
+        let (own, mut others) = inputs.split_at(op.inputs().len());
+        gives(op, own)?;
+        let Some(then) = &computation.then else { return Ok(()) };
+        let of_then = then.inputs().into_iter().map(|input| match (input, others.split_first()) {
+            (RESULT, _) | (_, None) => declared.clone(),
+            (_, Some((first, rest))) => {
+                others = rest;
+                first.clone()
+            }
+        });
+        gives(then, &of_then.collect::<Vec<_>>())
     }
 }
 

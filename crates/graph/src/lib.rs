@@ -1,15 +1,17 @@
 //! Families of models as data: what an activation is computed from and by which operation, and what follows from that.
 //!
 //! A family is a folder: `family.toml` (how `config.json` and weights are read) and one file per checkpoint, in which
-//! every activation states its operation. From these follow inputs, the order of execution and shapes. How an
-//! operation is computed is not known here.
+//! every activation states its operation. From these follow inputs, the order of execution and shapes. What only some
+//! models of a family have is told by features, which `config.json` decides. How an operation is computed is not known here.
 //!
 //! Architecture invariant: no arithmetic, no tensors, no files but those that are compiled in.
 #![forbid(unsafe_code)]
 
 mod architecture;
+mod config;
 mod expression;
 mod family;
+mod feature;
 mod graph;
 mod mutation;
 mod operation;
@@ -18,13 +20,17 @@ mod shape;
 mod template;
 
 pub use architecture::Architecture;
-pub use family::{Family, FamilyError, OptionSpec, Refused, Roles, SizeSource, WeightSpec};
+pub use config::Condition;
+pub use family::{ConstantSource, Family, FamilyError, OptionSpec, Refused, Roles, SizeSource, WeightSpec};
+pub use feature::{Conditional, FeatureSpec, Features};
 pub use graph::{Graph, GraphError, Step};
 pub use mutation::{
     ArrayChange, Change, Computation, ElementChange, Format, Handed, InputChange, Mutation, MutationProblem,
-    Roll, SliceChange, WeightChange, Which, WhichElement,
+    RESULT, Roll, SliceChange, WeightChange, Which, WhichElement,
 };
-pub use operation::{Constant, GeluForm, Layout, NamedScale, Operation, Part, ScoreScale};
+pub use operation::{
+    Constant, GeluForm, Layout, NamedScale, Operation, Pairs, Part, RopeScaling, ScoreScale, Wave,
+};
 pub use order::{Circle, Node, execution_order};
 pub use shape::{ShapeProblem, is_split_of, output_shape};
 pub use template::{Input, InputTemplate, in_layer};

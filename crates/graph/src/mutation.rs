@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Operation;
 pub use array::{ArrayChange, ElementChange, Format, Roll, SliceChange, Which, WhichElement};
-pub use computation::{Computation, Handed, MutationProblem};
+pub use computation::{Computation, Handed, MutationProblem, RESULT};
 
 /// A bug that an operation may have, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub enum Change {
     HandsOn(String),
     /// A way of computing that is peculiar to the operation, by its name there.
     Wrong(String),
+    /// What is computed goes through another operation, in which it is called `result`.
+    Then(Operation),
 }
 
 /// Another weight.

@@ -30,6 +30,16 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bias: Option<String>,
     },
+    /// `x / √(mean(x²) + ε)` over the last axis, times a weight where there is one.
+    RmsNorm {
+        /// `[…, D]`; of heads, `[B, S, H, Dh]`, each by itself.
+        x: String,
+        /// ε: a constant of the architecture, or a number.
+        epsilon: Constant,
+        /// `[D]`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<String>,
+    },
     /// `x·W + b`.
     Linear {
         /// `[…, in]`.
@@ -50,18 +60,49 @@ pub enum Operation {
         /// `[B, S, H, Dh]`; the result is `[B, K, H, Dh]`.
         new: String,
     },
-    /// `q·k` times a scale, for each head and each pair of positions.
+    /// The cosines or sines of the angles `position · θ^(−2i/width)` by which pair i of a head is turned:
+    /// `[B, S, width]`, those of the first half once more in the second. Positions count from 0 through all steps of a case.
+    RopeTable {
+        /// Which of the two.
+        of: Wave,
+        /// The size that the table is wide: `Dh`.
+        width: String,
+        /// θ: a constant of the architecture, or a number.
+        theta: Constant,
+        /// How the angles of a longer context are made; by the formula above unless said otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scaling: Option<RopeScaling>,
+    },
+    /// Pairs of channels of every head, turned: `(a, b)` becomes `(a·cos − b·sin, b·cos + a·sin)`.
+    Rope {
+        /// `[B, S, H, Dh]`.
+        x: String,
+        /// `[B, S, Dh]`.
+        cos: String,
+        /// `[B, S, Dh]`.
+        sin: String,
+        /// Which channels are a pair.
+        #[serde(default, skip_serializing_if = "Pairs::is_half")]
+        pairs: Pairs,
+    },
+    /// `q·k` times a scale, for each head and each pair of positions. Where there are fewer heads of keys, groups of heads in a
+    /// row share one.
     Scores {
         /// `[B, S, H, Dh]`.
         q: String,
-        /// `[B, K, H, Dh]`.
+        /// `[B, K, G, Dh]`.
         k: String,
         /// What products are multiplied with; 1/√Dh unless said otherwise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scale: Option<ScoreScale>,
     },
     /// 0 where a query may see a key, −∞ where it may not: `[B, S, K]`.
-    Mask {},
+    Mask {
+        /// How many keys a query sees, itself included: a constant of the architecture, or a number; all before it where
+        /// there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<Constant>,
+    },
     /// `exp(z) / Σ exp(z)` over the last axis, with `z = x / temperature + mask`.
     Softmax {
         /// `[B, H, S, K]`, or `[B, V]`.
@@ -86,6 +127,23 @@ pub enum Operation {
         x: String,
         /// Which of its forms.
         form: GeluForm,
+    },
+    /// `x / (1 + exp(−x))` of each element.
+    Silu {
+        /// Any shape.
+        x: String,
+    },
+    /// Each element, or 0 where it is below.
+    Relu {
+        /// Any shape.
+        x: String,
+    },
+    /// The product of two activations of one shape, element by element.
+    Mul {
+        /// Any shape.
+        x: String,
+        /// The same shape.
+        y: String,
     },
     /// The sum of two activations of one shape.
     Add {
@@ -136,6 +194,10 @@ pub enum NamedScale {
     HeadWidth,
     /// 1/√(H·Dh).
     RootOfWidth,
+    /// 1/√Dh/(l + 1) in layer l.
+    RootOfHeadWidthAndLayer,
+    /// 1/(l + 1) in layer l.
+    Layer,
     /// 1.
     None,
 }
@@ -188,19 +250,93 @@ pub enum GeluForm {
     Erf,
 }
 
+/// Which table of angles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wave {
+    /// Cosines.
+    Cos,
+    /// Sines.
+    Sin,
+}
+
+/// Which channels of a head are turned together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairs {
+    /// Channel i and channel i + Dh/2.
+    #[default]
+    Half,
+    /// Channel 2i and channel 2i + 1.
+    Interleaved,
+}
+
+/// How frequencies are changed for contexts that are longer than those of the training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum RopeScaling {
+    /// Every frequency is divided by the factor.
+    Linear {
+        /// By what.
+        factor: Constant,
+    },
+    /// Low frequencies are divided by the factor, high ones stay, those between are in between.
+    Llama3 {
+        /// By what low frequencies are divided.
+        factor: Constant,
+        /// How many waves at least fit into the original context where a frequency is not a low one.
+        low: Constant,
+        /// How many waves at least fit into it where a frequency stays.
+        high: Constant,
+        /// Positions of the original context.
+        positions: Constant,
+    },
+}
+
+impl Pairs {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_half(&self) -> bool {
+        *self == Self::Half
+    }
+}
+
+impl Constant {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Number(_) => None,
+        }
+    }
+}
+
+impl RopeScaling {
+    fn constants(&self) -> Vec<&Constant> {
+        match self {
+            Self::Linear { factor } => vec![factor],
+            Self::Llama3 { factor, low, high, positions } => vec![factor, low, high, positions],
+        }
+    }
+}
+
 impl Operation {
     /// As specs write it: `layer_norm`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Rows { .. } => "rows",
             Self::LayerNorm { .. } => "layer_norm",
+            Self::RmsNorm { .. } => "rms_norm",
             Self::Linear { .. } => "linear",
             Self::Cache { .. } => "cache",
+            Self::RopeTable { .. } => "rope_table",
+            Self::Rope { .. } => "rope",
             Self::Scores { .. } => "scores",
-            Self::Mask {} => "mask",
+            Self::Mask { .. } => "mask",
             Self::Softmax { .. } => "softmax",
             Self::WeightedValues { .. } => "weighted_values",
             Self::Gelu { .. } => "gelu",
+            Self::Silu { .. } => "silu",
+            Self::Relu { .. } => "relu",
+            Self::Mul { .. } => "mul",
             Self::Add { .. } => "add",
             Self::Last { .. } => "last",
             Self::Argmax { .. } => "argmax",
@@ -212,18 +348,23 @@ impl Operation {
         match self {
             Self::Rows { ids: x, .. }
             | Self::LayerNorm { x, .. }
+            | Self::RmsNorm { x, .. }
             | Self::Linear { x, .. }
             | Self::Cache { new: x }
             | Self::Gelu { x, .. }
+            | Self::Silu { x }
+            | Self::Relu { x }
             | Self::Last { x }
             | Self::Argmax { x } => vec![x],
             Self::Scores { q: x, k: y, .. }
             | Self::WeightedValues { probs: x, values: y }
+            | Self::Mul { x, y }
             | Self::Add { x, y } => {
                 vec![x, y]
             }
+            Self::Rope { x, cos, sin, .. } => vec![x, cos, sin],
             Self::Softmax { x, mask, .. } => std::iter::once(x).chain(mask).map(String::as_str).collect(),
-            Self::Mask {} => Vec::new(),
+            Self::Mask { .. } | Self::RopeTable { .. } => Vec::new(),
         }
     }
 
@@ -234,6 +375,7 @@ impl Operation {
                 std::iter::once(table).chain(positions).map(String::as_str).collect()
             }
             Self::LayerNorm { weight, bias, .. } => weight.iter().chain(bias).map(String::as_str).collect(),
+            Self::RmsNorm { weight, .. } => weight.iter().map(String::as_str).collect(),
             Self::Linear { weight, bias, .. } => {
                 std::iter::once(weight).chain(bias).map(String::as_str).collect()
             }
@@ -241,12 +383,17 @@ impl Operation {
         }
     }
 
-    /// The constant of the architecture that it uses.
-    pub fn constant(&self) -> Option<&str> {
-        match self {
-            Self::LayerNorm { epsilon: Constant::Named(name), .. } => Some(name),
-            _ => None,
-        }
+    /// The constants of the architecture that it uses, by name.
+    pub fn constants(&self) -> Vec<&str> {
+        let used: Vec<&Constant> = match self {
+            Self::LayerNorm { epsilon, .. } | Self::RmsNorm { epsilon, .. } => vec![epsilon],
+            Self::RopeTable { theta, scaling, .. } => {
+                std::iter::once(theta).chain(scaling.iter().flat_map(RopeScaling::constants)).collect()
+            }
+            Self::Mask { window } => window.iter().collect(),
+            _ => Vec::new(),
+        };
+        used.into_iter().filter_map(Constant::name).collect()
     }
 
     /// Whether it needs its own result of the step before.
@@ -256,7 +403,7 @@ impl Operation {
 
     /// Whether its result has the bits of what it is given, and nothing is rounded.
     pub const fn moves(&self) -> bool {
-        matches!(self, Self::Cache { .. } | Self::Mask {} | Self::Last { .. } | Self::Argmax { .. })
+        matches!(self, Self::Cache { .. } | Self::Mask { .. } | Self::Last { .. } | Self::Argmax { .. })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The shape that an operation gives, from the shapes of what it is given.
 
+use std::collections::BTreeMap;
+
 use crate::{Layout, Operation};
 
 /// Why an operation cannot be applied to what it is given.
@@ -13,7 +15,7 @@ pub struct ShapeProblem {
 }
 
 /// The shape of the result: from the shapes of the inputs, in the order of [`Operation::inputs`], those of the weights,
-/// in the order of [`Operation::weights`], and `[batch, past, new]` of the step.
+/// in the order of [`Operation::weights`], `[batch, past, new]` of the step, and the model's sizes.
 ///
 /// # Errors
 /// If the shapes do not fit the operation.
@@ -22,12 +24,13 @@ pub fn output_shape(
     inputs: &[Vec<usize>],
     weights: &[Vec<usize>],
     [batch, past, new]: [usize; 3],
+    sizes: &BTreeMap<String, usize>,
 ) -> Result<Vec<usize>, ShapeProblem> {
     let x = inputs.first().map(Vec::as_slice).unwrap_or_default();
     let y = inputs.get(1).map(Vec::as_slice);
     let shape = match op {
         Operation::Rows { .. } => rows(x, weights),
-        Operation::LayerNorm { .. } => {
+        Operation::LayerNorm { .. } | Operation::RmsNorm { .. } => {
             let fits = |weight: &Vec<usize>| weight.as_slice() == &x[x.len().saturating_sub(1)..];
             (!x.is_empty() && weights.iter().all(fits)).then(|| x.to_vec())
         }
@@ -38,13 +41,23 @@ pub fn output_shape(
             [b, s, h, d] if s == new => Some(vec![b, past + new, h, d]),
             _ => None,
         },
+        Operation::RopeTable { width, .. } => {
+            let width = sizes.get(width).copied().filter(|width| width % 2 == 0);
+            width.map(|width| vec![batch, new, width])
+        }
+        Operation::Rope { .. } => match (x, inputs) {
+            (&[b, s, _, d], [_, cos, sin]) if d % 2 == 0 && cos == sin && *cos == [b, s, d] => {
+                Some(x.to_vec())
+            }
+            _ => None,
+        },
         Operation::Scores { .. } => match (x, y) {
             (&[b, s, h, d], Some(&[kb, k, g, kd])) if b == kb && d == kd && g > 0 && h % g == 0 => {
                 Some(vec![b, h, s, k])
             }
             _ => None,
         },
-        Operation::Mask {} => Some(vec![batch, new, past + new]),
+        Operation::Mask { .. } => Some(vec![batch, new, past + new]),
         Operation::Softmax { .. } => match (x, y) {
             (_, None) if !x.is_empty() => Some(x.to_vec()),
             (&[b, _, s, k], Some(&[mb, ms, mk])) if (b, s, k) == (mb, ms, mk) => Some(x.to_vec()),
@@ -56,8 +69,8 @@ pub fn output_shape(
             }
             _ => None,
         },
-        Operation::Gelu { .. } => Some(x.to_vec()),
-        Operation::Add { .. } => (y == Some(x)).then(|| x.to_vec()),
+        Operation::Gelu { .. } | Operation::Silu { .. } | Operation::Relu { .. } => Some(x.to_vec()),
+        Operation::Add { .. } | Operation::Mul { .. } => (y == Some(x)).then(|| x.to_vec()),
         Operation::Last { .. } => match *x {
             [b, s, v] if s > 0 => Some(vec![b, v]),
             _ => None,
@@ -105,6 +118,10 @@ pub fn is_split_of(declared: &[usize], result: &[usize]) -> bool {
 mod tests {
     use super::*;
 
+    fn sizes() -> BTreeMap<String, usize> {
+        [("Dh".to_owned(), 8), ("odd".to_owned(), 7)].into()
+    }
+
     fn linear_op(layout: Layout, part: Option<crate::Part>) -> Operation {
         Operation::Linear { x: "x".to_owned(), weight: "w".to_owned(), bias: None, layout, part }
     }
@@ -112,7 +129,7 @@ mod tests {
     #[test]
     fn the_layout_says_which_axis_is_summed_over() {
         let shape = |layout, weight: [usize; 2]| {
-            output_shape(&linear_op(layout, None), &[vec![2, 3, 8]], &[weight.to_vec()], [2, 0, 3])
+            output_shape(&linear_op(layout, None), &[vec![2, 3, 8]], &[weight.to_vec()], [2, 0, 3], &sizes())
         };
         assert_eq!(shape(Layout::InOut, [8, 24]), Ok(vec![2, 3, 24]));
         assert_eq!(shape(Layout::OutIn, [24, 8]), Ok(vec![2, 3, 24]));
@@ -128,11 +145,32 @@ mod tests {
     #[test]
     fn sums_need_one_shape_and_scores_one_head_width() {
         let add = Operation::Add { x: "x".to_owned(), y: "y".to_owned() };
-        assert!(output_shape(&add, &[vec![2, 3], vec![3, 2]], &[], [2, 0, 3]).is_err());
+        assert!(output_shape(&add, &[vec![2, 3], vec![3, 2]], &[], [2, 0, 3], &sizes()).is_err());
         let scores = Operation::Scores { q: "q".to_owned(), k: "k".to_owned(), scale: None };
-        let of = |k: [usize; 4]| output_shape(&scores, &[vec![2, 3, 4, 8], k.to_vec()], &[], [2, 5, 3]);
+        let of =
+            |k: [usize; 4]| output_shape(&scores, &[vec![2, 3, 4, 8], k.to_vec()], &[], [2, 5, 3], &sizes());
         assert_eq!(of([2, 8, 4, 8]), Ok(vec![2, 4, 3, 8]));
         assert_eq!(of([2, 8, 2, 8]), Ok(vec![2, 4, 3, 8]), "grouped heads");
         assert!(of([2, 8, 3, 8]).is_err() && of([2, 8, 4, 4]).is_err());
+    }
+
+    #[test]
+    fn what_turns_heads_is_as_wide_as_they_are_and_even() {
+        let table = |width: &str| Operation::RopeTable {
+            of: crate::Wave::Cos,
+            width: width.to_owned(),
+            theta: crate::Constant::Named("theta".to_owned()),
+            scaling: None,
+        };
+        assert_eq!(output_shape(&table("Dh"), &[], &[], [2, 5, 3], &sizes()), Ok(vec![2, 3, 8]));
+        assert!(output_shape(&table("odd"), &[], &[], [2, 5, 3], &sizes()).is_err());
+        let [x, cos, sin] = ["x", "cos", "sin"].map(str::to_owned);
+        let rope = Operation::Rope { x, cos, sin, pairs: crate::Pairs::Half };
+        let of = |tables: [[usize; 3]; 2]| {
+            let inputs = [vec![2, 3, 4, 8], tables[0].to_vec(), tables[1].to_vec()];
+            output_shape(&rope, &inputs, &[], [2, 5, 3], &sizes())
+        };
+        assert_eq!(of([[2, 3, 8]; 2]), Ok(vec![2, 3, 4, 8]));
+        assert!(of([[2, 3, 4]; 2]).is_err() && of([[2, 3, 8], [2, 8, 8]]).is_err());
     }
 }

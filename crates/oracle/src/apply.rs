@@ -3,12 +3,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use graph::{Computation, Constant, GeluForm, NamedScale, Node, Operation, ScoreScale, Step};
+use graph::{
+    Computation, Constant, GeluForm, NamedScale, Node, Operation, RESULT, RopeScaling, ScoreScale, Step, Wave,
+};
 
 use crate::arithmetic::Arithmetic;
 use crate::change::change;
-use crate::operation::{Activation, CausalMask, LayerNorm, Layout, Linear, Rows, RowsError, Scores, Softmax};
-use crate::operation::{layer_norm, moved, softmax, weighted_values};
+use crate::operation::{
+    Activation, CausalMask, LayerNorm, Layout, Linear, RmsNorm, Rope, RopeTable, Rows, RowsError, Scaling,
+    Scores, Softmax,
+};
+use crate::operation::{
+    activation, heads, layer_norm, moved, rms_norm, rope_table, softmax, weighted_values,
+};
 use crate::{Array, Model, Weight};
 
 /// What an activation holds.
@@ -65,7 +72,11 @@ pub(crate) fn apply<A: Arithmetic>(
     let inputs: Vec<&Operand<A::Value>> =
         inputs.iter().enumerate().map(|(place, input)| changed.get(&place).unwrap_or(input)).collect();
     let application = Application { inputs: &inputs, ..given };
-    application.finish(application.compute(past)?)
+    let value = application.compute(past)?;
+    match &computation.then {
+        None => application.finish(value),
+        Some(then) => application.finish(application.goes_through(then, value)?),
+    }
 }
 
 struct Application<'a, A: Arithmetic> {
@@ -149,14 +160,43 @@ impl<A: Arithmetic> Application<'_, A> {
                 }
                 cache
             }
-            Operation::Scores { scale, .. } => {
-                let q = self.floats(0)?;
-                let op = Scores { scale: scale_of(*scale, A::dimensions(q)) };
-                a.scores(&if wrong.is_some() { op.in_bf16() } else { op }, q, self.floats(1)?)
+            Operation::RmsNorm { epsilon, weight, .. } => {
+                let epsilon = self.constant(epsilon)?;
+                let weight = weight.as_ref().map(|name| self.weight("weight", name)).transpose()?;
+                let weight = weight.as_ref().map(|(_, values)| &**values);
+                let (op, x) = (RmsNorm { epsilon, weight }, self.floats(0)?);
+                match wrong {
+                    None => a.rms_norm(&op, x),
+                    Some(way) => rms_norm::wrong(a, way, &op, x).ok_or_else(|| self.no_way(way))?,
+                }
             }
-            Operation::Mask {} => {
-                let mut mask = a.mask(&CausalMask { window: None }, self.step);
-                if let Some(way) = wrong {
+            Operation::RopeTable { of, width, theta, scaling } => {
+                let table = RopeTable {
+                    sine: *of == Wave::Sin,
+                    width: self.size(width)?,
+                    theta: self.constant(theta)?,
+                    scaling: self.scaling(scaling.as_ref())?,
+                };
+                a.rope_table(&table, wrong.map_or(self.step, |way| rope_table::wrong_step(way, self.step)))
+            }
+            Operation::Rope { pairs, .. } => {
+                let rope = Rope { interleaved: *pairs == graph::Pairs::Interleaved };
+                a.rope(rope, self.floats(0)?, self.floats(1)?, self.floats(2)?)
+            }
+            Operation::Scores { scale, .. } => {
+                let (q, k) = (self.floats(0)?, self.floats(1)?);
+                let op = Scores { scale: scale_of(*scale, A::dimensions(q), self.node.layer) };
+                match wrong {
+                    None => a.scores(&op, q, k),
+                    Some("heads-tiled") => a.scores(&op, q, &heads::tiled(k, A::dimensions(q).get(2))),
+                    Some(_) => a.scores(&op.in_bf16(), q, k),
+                }
+            }
+            Operation::Mask { window } => {
+                let window = window.as_ref().map(|window| self.whole_constant(window)).transpose()?;
+                let one_more = usize::from(wrong == Some("window-one-more"));
+                let mut mask = a.mask(&CausalMask { window: window.map(|keys| keys + one_more) }, self.step);
+                if let Some(way) = wrong.filter(|_| one_more == 0) {
                     moved::wrong_mask(way, &mut mask);
                 }
                 mask
@@ -170,11 +210,16 @@ impl<A: Arithmetic> Application<'_, A> {
                 }
             }
             Operation::WeightedValues { .. } => {
-                let probs = self.floats(0)?;
-                let mut context = a.weighted_values(probs, self.floats(1)?);
+                let (probs, values) = (self.floats(0)?, self.floats(1)?);
+                let heads = A::dimensions(probs).get(1);
+                if wrong == Some("heads-tiled") {
+                    return Ok(Operand::Floats(
+                        a.result(a.weighted_values(probs, &heads::tiled(values, heads))),
+                    ));
+                }
+                let mut context = a.weighted_values(probs, values);
                 if wrong.is_some() {
-                    let heads = A::dimensions(probs).get(1).copied().unwrap_or(1);
-                    weighted_values::merged_backwards(&mut context, heads);
+                    weighted_values::merged_backwards(&mut context, heads.copied().unwrap_or(1));
                 }
                 context
             }
@@ -186,6 +231,11 @@ impl<A: Arithmetic> Application<'_, A> {
                 };
                 a.activation(form, self.floats(0)?)
             }
+            Operation::Silu { .. } => {
+                a.activation(wrong.map_or(Activation::Silu, activation::for_silu), self.floats(0)?)
+            }
+            Operation::Relu { .. } => a.activation(Activation::Relu, self.floats(0)?),
+            Operation::Mul { .. } => a.mul(self.floats(0)?, self.floats(1)?),
             Operation::Add { .. } => a.add(self.floats(0)?, self.floats(1)?),
             Operation::Last { .. } if wrong.is_some() => {
                 let mut first = self.floats(0)?.clone();
@@ -204,11 +254,37 @@ impl<A: Arithmetic> Application<'_, A> {
         Ok(Operand::Floats(a.result(value)))
     }
 
-    /// The result in the shape that the graph gives it, with what is changed of it.
-    fn finish(&self, value: Operand<A::Value>) -> Result<Operand<A::Value>, ApplyError> {
+    /// What another operation makes of the result; its other inputs stand behind those of the operation itself.
+    fn goes_through(
+        &self,
+        then: &Operation,
+        value: Operand<A::Value>,
+    ) -> Result<Operand<A::Value>, ApplyError> {
+        let value = self.shaped(value)?;
+        let mut others = self.inputs.iter().skip(self.computation.op.inputs().len());
+        let inputs: Option<Vec<&Operand<A::Value>>> = then
+            .inputs()
+            .into_iter()
+            .map(|input| if input == RESULT { Some(&value) } else { others.next().copied() })
+            .collect();
+        let inputs = inputs.ok_or_else(|| self.lacks("an input"))?;
+        let computation = Computation::of(then);
+        Application { computation: &computation, inputs: &inputs, ..*self }.compute(None)
+    }
+
+    fn shaped(&self, value: Operand<A::Value>) -> Result<Operand<A::Value>, ApplyError> {
         let Operand::Floats(mut value) = value else { return Ok(value) };
         let shape = self.model.graph.shape(self.node, &self.model.architecture, self.step);
         *A::shape(&mut value) = shape.ok_or_else(|| self.lacks("a size of its shape"))?;
+        Ok(Operand::Floats(value))
+    }
+
+    /// The result in the shape that the graph gives it, with what is changed of it.
+    fn finish(&self, value: Operand<A::Value>) -> Result<Operand<A::Value>, ApplyError> {
+        let mut value = match self.shaped(value)? {
+            Operand::Floats(value) => value,
+            tokens @ Operand::Tokens(_) => return Ok(tokens),
+        };
         for output in &self.computation.outputs {
             change(&mut value, output).map_err(|problem| self.problem(problem))?;
         }
@@ -277,6 +353,37 @@ impl<A: Arithmetic> Application<'_, A> {
         }
     }
 
+    /// A constant that counts something.
+    fn whole_constant(&self, named: &Constant) -> Result<usize, ApplyError> {
+        let constant = self.constant(named)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "held to be a whole number of positions"
+        )]
+        let whole = constant as usize;
+        let is_whole = constant.fract() == 0.0 && (1.0..=9e15).contains(&constant);
+        if is_whole { Ok(whole) } else { Err(self.lacks(&format!("a whole number above 0 as {named:?}"))) }
+    }
+
+    fn size(&self, symbol: &str) -> Result<usize, ApplyError> {
+        let size = self.model.architecture.sizes.get(symbol).copied();
+        size.ok_or_else(|| self.lacks(&format!("the size `{symbol}`")))
+    }
+
+    fn scaling(&self, scaling: Option<&RopeScaling>) -> Result<Scaling, ApplyError> {
+        Ok(match scaling {
+            None => Scaling::None,
+            Some(RopeScaling::Linear { factor }) => Scaling::Linear { factor: self.constant(factor)? },
+            Some(RopeScaling::Llama3 { factor, low, high, positions }) => Scaling::Llama3 {
+                factor: self.constant(factor)?,
+                low: self.constant(low)?,
+                high: self.constant(high)?,
+                positions: self.constant(positions)?,
+            },
+        })
+    }
+
     fn floats(&self, index: usize) -> Result<&A::Value, ApplyError> {
         self.inputs.get(index).ok_or_else(|| self.lacks("an input")).and_then(|input| self.as_floats(input))
     }
@@ -329,9 +436,10 @@ impl<V: Clone> Operand<V> {
     }
 }
 
-/// The scale of the scores of queries `[B, S, H, Dh]`; 1/√Dh unless the graph says otherwise.
-#[expect(clippy::cast_precision_loss, reason = "widths are far below 2⁵³")]
-fn scale_of(scale: Option<ScoreScale>, queries: &[usize]) -> f64 {
+/// The scale of the scores of queries `[B, S, H, Dh]` in a layer; 1/√Dh unless the graph says otherwise.
+#[expect(clippy::cast_precision_loss, reason = "widths and layers are far below 2⁵³")]
+fn scale_of(scale: Option<ScoreScale>, queries: &[usize], layer: Option<usize>) -> f64 {
+    let layer = layer.unwrap_or(0) as f64 + 1.0;
     let head = queries.last().copied().unwrap_or(1) as f64;
     let width = queries.iter().rev().take(2).product::<usize>() as f64;
     match scale {
@@ -339,6 +447,8 @@ fn scale_of(scale: Option<ScoreScale>, queries: &[usize]) -> f64 {
         Some(ScoreScale::Named(NamedScale::HeadWidth)) => 1.0 / head,
         Some(ScoreScale::Named(NamedScale::RootOfWidth)) => 1.0 / width.sqrt(),
         Some(ScoreScale::Named(NamedScale::None)) => 1.0,
+        Some(ScoreScale::Named(NamedScale::RootOfHeadWidthAndLayer)) => 1.0 / head.sqrt() / layer,
+        Some(ScoreScale::Named(NamedScale::Layer)) => 1.0 / layer,
         Some(ScoreScale::Factor(factor)) => factor,
     }
 }

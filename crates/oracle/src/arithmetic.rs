@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::change::Numbers;
 use crate::operation::{
-    Activation, Add, Append, Argmax, CausalMask, Last, LayerNorm, Linear, Rows, RowsError, Scores, Softmax,
-    WeightedValues,
+    Activation, Add, Append, Argmax, CausalMask, Last, LayerNorm, Linear, Mul, RmsNorm, Rope, RopeTable,
+    Rows, RowsError, Scores, Softmax, WeightedValues,
 };
 use crate::{Array, Bounded, HalfFormat, Rounding, Way};
 
@@ -38,6 +38,14 @@ pub trait Arithmetic {
     fn rows(&self, op: &Rows<'_>, ids: &Array<i64>) -> Result<Self::Value, RowsError>;
     /// [`LayerNorm`].
     fn layer_norm(&self, op: &LayerNorm<'_>, x: &Self::Value) -> Self::Value;
+    /// [`RmsNorm`].
+    fn rms_norm(&self, op: &RmsNorm<'_>, x: &Self::Value) -> Self::Value;
+    /// [`RopeTable`].
+    fn rope_table(&self, op: &RopeTable, step: graph::Step) -> Self::Value;
+    /// [`Rope`].
+    fn rope(&self, op: Rope, x: &Self::Value, cos: &Self::Value, sin: &Self::Value) -> Self::Value;
+    /// [`Mul`].
+    fn mul(&self, x: &Self::Value, y: &Self::Value) -> Self::Value;
     /// [`Linear`].
     fn linear(&self, op: &Linear<'_>, x: &Self::Value) -> Self::Value;
     /// [`Append`].
@@ -92,6 +100,18 @@ impl Arithmetic for Exact {
     fn layer_norm(&self, op: &LayerNorm<'_>, x: &Array) -> Array {
         op.value(x)
     }
+    fn rms_norm(&self, op: &RmsNorm<'_>, x: &Array) -> Array {
+        op.value(x)
+    }
+    fn rope_table(&self, op: &RopeTable, step: graph::Step) -> Array {
+        op.value(step.batch, step.past, step.new)
+    }
+    fn rope(&self, op: Rope, x: &Array, cos: &Array, sin: &Array) -> Array {
+        op.value(x, cos, sin)
+    }
+    fn mul(&self, x: &Array, y: &Array) -> Array {
+        Mul.value(x, y)
+    }
     fn linear(&self, op: &Linear<'_>, x: &Array) -> Array {
         op.value(x)
     }
@@ -138,6 +158,18 @@ impl Arithmetic for Bounds<'_> {
     }
     fn layer_norm(&self, op: &LayerNorm<'_>, x: &Bounded) -> Bounded {
         op.bounded(self.0, x)
+    }
+    fn rms_norm(&self, op: &RmsNorm<'_>, x: &Bounded) -> Bounded {
+        op.bounded(self.0, x)
+    }
+    fn rope_table(&self, op: &RopeTable, step: graph::Step) -> Bounded {
+        op.bounded(self.0, step.batch, step.past, step.new)
+    }
+    fn rope(&self, op: Rope, x: &Bounded, cos: &Bounded, sin: &Bounded) -> Bounded {
+        op.bounded(self.0, x, cos, sin)
+    }
+    fn mul(&self, x: &Bounded, y: &Bounded) -> Bounded {
+        Mul.bounded(self.0, x, y)
     }
     fn linear(&self, op: &Linear<'_>, x: &Bounded) -> Bounded {
         op.bounded(self.0, x)
@@ -197,6 +229,18 @@ impl Arithmetic for Replica {
     }
     fn layer_norm(&self, op: &LayerNorm<'_>, x: &Array<f32>) -> Array<f32> {
         op.replica(&self.way, x)
+    }
+    fn rms_norm(&self, op: &RmsNorm<'_>, x: &Array<f32>) -> Array<f32> {
+        op.replica(&self.way, x)
+    }
+    fn rope_table(&self, op: &RopeTable, step: graph::Step) -> Array<f32> {
+        op.replica(&self.way, step.batch, step.past, step.new)
+    }
+    fn rope(&self, op: Rope, x: &Array<f32>, cos: &Array<f32>, sin: &Array<f32>) -> Array<f32> {
+        op.replica(&self.way, x, cos, sin)
+    }
+    fn mul(&self, x: &Array<f32>, y: &Array<f32>) -> Array<f32> {
+        Mul.replica(&self.way, x, y)
     }
     fn linear(&self, op: &Linear<'_>, x: &Array<f32>) -> Array<f32> {
         op.replica(&self.way, x)

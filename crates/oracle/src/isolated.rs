@@ -57,7 +57,7 @@ impl Observed<'_> {
     /// # Errors
     /// If an input is not of its shape, or cannot be read.
     pub fn isolated(&self, name: &TensorName) -> Result<Operand<Bounded>, IsolatedError> {
-        self.computed(name, None)
+        self.under(name, [])
     }
 
     /// The same under changes: what a component that has these bugs makes of what it observed, and how far another that has
@@ -73,20 +73,18 @@ impl Observed<'_> {
         let unknown = || IsolatedError::Unknown(name.clone());
         let node = self.model.graph.find(&name.activation).ok_or_else(unknown)?;
         let op = self.model.graph.operation(&node).ok_or_else(unknown)?;
-        self.computed(name, Some(&Computation::changed(op, changes)?))
+        self.computed(name, &node, &Computation::changed(op, changes)?)
     }
 
     fn computed(
         &self,
         name: &TensorName,
-        changed: Option<&Computation>,
+        node: &Node,
+        computation: &Computation,
     ) -> Result<Operand<Bounded>, IsolatedError> {
         let unknown = || IsolatedError::Unknown(name.clone());
-        let node = self.model.graph.find(&name.activation).ok_or_else(unknown)?;
         let step = self.step(name.step.ok_or_else(unknown)?).ok_or_else(unknown)?;
         let rounding = self.rules.get(node.activation).ok_or_else(unknown)?;
-        let right = Computation::of(self.model.graph.operation(&node).ok_or_else(unknown)?);
-        let computation = changed.unwrap_or(&right);
         let names = computation.inputs_in(node.layer, self.model.architecture.layers);
         let inputs: Result<Vec<_>, _> =
             names.iter().map(|input| self.input(input, step.index, rounding)).collect();
@@ -96,11 +94,10 @@ impl Observed<'_> {
         };
         let inputs = inputs?;
         let inputs: Vec<&Operand<Bounded>> = inputs.iter().collect();
-        let what = (&node, computation, step);
-        match self.model.with_stored(&node, computation).map_err(IsolatedError::Stored)? {
-            None => Ok(apply(&Bounds(rounding), self.model, what, &inputs, past.as_ref())?),
-            Some(other) => Ok(apply(&Bounds(rounding), &other, what, &inputs, past.as_ref())?),
-        }
+        let stored = self.model.with_stored(node, computation).map_err(IsolatedError::Stored)?;
+        let model = stored.as_ref().unwrap_or(self.model);
+        let what = (node, computation, step);
+        Ok(apply(&Bounds(rounding), model, what, &inputs, past.as_ref())?)
     }
 
     fn step(&self, index: usize) -> Option<Step> {

@@ -30,6 +30,7 @@ pub mod operation;
 pub mod order;
 pub mod product;
 pub mod rounding;
+mod seeded;
 pub mod storage;
 mod sum;
 #[cfg(test)]

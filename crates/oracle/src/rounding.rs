@@ -69,13 +69,17 @@ pub struct Constants {
     pub inverse_root: f64,
     /// A division, or a reciprocal and a product, relative.
     pub division: f64,
+    /// A power of an exact base and an exact exponent, relative.
+    pub power: f64,
+    /// sin and cos, absolute.
+    pub trigonometric: f64,
 }
 
 impl Default for Constants {
     fn default() -> Self {
         let [add, division] = [2.0; 2];
-        let [exp, inverse_root] = [4.0; 2];
-        Self { add, exp, exp2_slope: 3.0, tanh: 6.0, erf: 6.0, inverse_root, division }
+        let [exp, inverse_root, power, trigonometric] = [4.0; 4];
+        Self { add, exp, exp2_slope: 3.0, tanh: 6.0, erf: 6.0, inverse_root, division, power, trigonometric }
     }
 }
 

@@ -64,6 +64,9 @@ impl Weights {
         architecture: &Architecture,
     ) -> Result<Self, WeightsError> {
         let expected = family.weights(architecture)?;
+        // Where a model has the weight itself, as an untied head, it is no copy.
+        let tied: BTreeMap<&String, &String> =
+            family.tied.iter().filter(|(copy, _)| !expected.contains_key(*copy)).collect();
         let content = |problem: String| WeightsError::Content { path: directory.to_owned(), problem };
         let mut tensors = BTreeMap::new();
         for path in files(directory)? {
@@ -71,7 +74,7 @@ impl Weights {
             let names: Vec<(String, String)> = file
                 .names()
                 .filter_map(|stored| Some((stored.to_owned(), family.canonical(stored)?.to_owned())))
-                .filter(|(_, name)| expected.contains_key(name) || family.tied.contains_key(name))
+                .filter(|(_, name)| expected.contains_key(name) || tied.contains_key(name))
                 .collect();
             let read = |(stored, name): (String, String)| Ok((name, tensor(&file, &stored)?));
             let found: Result<Vec<_>, WeightsError> = names.into_par_iter().map(read).collect();
@@ -81,7 +84,7 @@ impl Weights {
                 }
             }
         }
-        for (copy, original) in &family.tied {
+        for (copy, original) in tied {
             if let Some(copied) = tensors.remove(copy)
                 && tensors.get(original).is_some_and(|original| !same_bits(original, &copied))
             {
@@ -123,6 +126,15 @@ impl Weights {
         let done = change(&mut array, with);
         stored.1 = array.values;
         done
+    }
+
+    /// Name, shape and values of every weight, in order of name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        let parts = |(name, tensor)| {
+            let (name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>)) = (name, tensor);
+            (name.as_str(), shape.as_slice(), values.as_slice())
+        };
+        self.tensors.iter().map(|(name, tensor)| (name, &**tensor)).map(parts)
     }
 
     /// SHA-256 of the values of a weight as little-endian f32 in C order.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bag::TAG_MANIFEST;
+use crate::layout::TAG_MANIFEST;
 use crate::{Evidence, Verification};
 
 /// The type of a statement: <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>.

@@ -6,17 +6,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::layout::manifest;
+use crate::layout::{TAG_MANIFEST, manifest};
 use crate::moments;
-use crate::write::WriteError;
+use crate::write_error::{WriteError, io_at};
 use crate::{Digest, FORMAT};
 
 /// The declaration that makes a folder a bag.
 pub(crate) const DECLARATION: &str = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
 /// Tag files, which the tag manifest lists.
 pub(crate) const TAG_FILES: [&str; 3] = ["bag-info.txt", "bagit.txt", "manifest-sha256.txt"];
-/// The manifest of the tag files.
-pub(crate) const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 
 /// A bag that is being filled. Files are hashed as they come and synced before they count.
 pub(crate) struct Bag {
@@ -134,12 +132,6 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
         }
     }
     File::open(folder)?.sync_all()
-}
-
-/// What turns an I/O error into one that names the path.
-pub(crate) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
-    let path = path.to_owned();
-    move |source| WriteError::Io { path, source }
 }
 
 /// `YYYY-MM-DD` in UTC, in the proleptic Gregorian calendar.

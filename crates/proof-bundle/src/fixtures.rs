@@ -12,7 +12,8 @@ use checkpoint_spec::{
     compare_repeats, confidence, judge, repeated_activations,
 };
 
-use crate::bag::{TAG_FILES, TAG_MANIFEST};
+use crate::bag::TAG_FILES;
+use crate::layout::TAG_MANIFEST;
 use crate::layout::{CAPTURES, canonical, manifest};
 use crate::{
     Build, BundleContents, CaptureList, Cpu, DIRTY, Diff, Digest, Git, Known, MaterialFile, Materials,
@@ -136,6 +137,7 @@ fn architecture() -> Architecture {
         layers: 1,
         sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
         constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
+        features: std::collections::BTreeSet::new(),
     }
 }
 

@@ -18,6 +18,8 @@ const LARGEST: u64 = 1 << 28;
 pub struct Head {
     /// The model.
     pub model: String,
+    /// Its family.
+    pub family: String,
     /// Who was under test.
     pub subject: Identity,
     /// Who judged.
@@ -35,10 +37,16 @@ pub struct Head {
 #[derive(Deserialize)]
 struct ResultsHead {
     model: String,
+    architecture: OfFamily,
     subject: Identity,
     references: Vec<Identity>,
     cases: Vec<Id>,
     checkpoints: Vec<Id>,
+}
+
+#[derive(Deserialize)]
+struct OfFamily {
+    family: String,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +83,7 @@ pub fn read(bundle: &Path) -> Result<Head, String> {
     let ids = |list: Vec<Id>| list.into_iter().map(|item| item.id).collect();
     Ok(Head {
         model: results.model,
+        family: results.architecture.family,
         subject: results.subject,
         references: results.references.into_iter().map(|reference| reference.name).collect(),
         cases: ids(results.cases),

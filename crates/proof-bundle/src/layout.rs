@@ -6,8 +6,10 @@ use capture::Precision;
 use checkpoint_spec::Results;
 use serde::Serialize;
 
-use crate::{Digest, Materials};
+use crate::Digest;
 
+/// The manifest of the tag files.
+pub(crate) const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 pub(crate) const MATERIALS: &str = "data/materials.json";
 pub(crate) const DIFF: &str = "data/materials.diff";
 /// The folder of a model that comes with the bundle.
@@ -95,13 +97,6 @@ pub(crate) fn is_path(path: &str) -> bool {
 /// Whether a text is the name of a file, without folders, that [`name`] leaves as it is.
 pub(crate) fn is_file_name(text: &str) -> bool {
     name(text) == text
-}
-
-/// The paths of what comes with the bundle beside the record of materials: the model's files, and the diff.
-pub(crate) fn beside_materials(materials: &Materials) -> Vec<String> {
-    let model = materials.model_files().filter(|_| materials.weights_in_bundle);
-    let diff = materials.diff.value().filter(|diff| diff.in_bundle);
-    model.map(|file| model_path(&file.name)).chain(diff.map(|_| DIFF.to_owned())).collect()
 }
 
 /// The path of a file of the model.

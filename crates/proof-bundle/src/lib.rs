@@ -45,6 +45,7 @@ mod shelf;
 mod signature;
 mod verify;
 mod write;
+mod write_error;
 
 pub use attest::{PREDICATE_TYPE, STATEMENT_TYPE, statement};
 pub use bag::date;
@@ -63,4 +64,5 @@ pub use signature::{AllowedSigners, NAMESPACE, SignatureError, sign, signature_p
 #[cfg(any(test, fuzzing))]
 pub use verify::fuzzing;
 pub use verify::{Demands, Evidence, Problem, Verification, VerifyError, verify, verify_as};
-pub use write::{BundleContents, WriteError, list_captures, write};
+pub use write::{BundleContents, list_captures, write};
+pub use write_error::WriteError;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use known::Known;
 
 use crate::Digest;
-use crate::layout::is_file_name;
+use crate::layout::{DIFF, is_file_name, model_path};
 
 /// The reservation of a run whose source no commit holds.
 pub const DIRTY: &str = "the work tree has uncommitted changes";
@@ -131,6 +131,13 @@ impl Materials {
     /// The model's files: configuration, weights and tokenizer.
     pub fn model_files(&self) -> impl Iterator<Item = &MaterialFile> {
         self.weights.iter().chain(&self.tokenizer)
+    }
+
+    /// The paths of what comes with the bundle beside this record: the model's files, and the diff.
+    pub(crate) fn beside(&self) -> Vec<String> {
+        let model = self.model_files().filter(|_| self.weights_in_bundle);
+        let diff = self.diff.value().filter(|diff| diff.in_bundle);
+        model.map(|file| model_path(&file.name)).chain(diff.map(|_| DIFF.to_owned())).collect()
     }
 
     /// Bytes of the model's files.

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::bag::io_at;
 use crate::moments;
 use crate::signature::signature_path;
-use crate::write::WriteError;
+use crate::write_error::{WriteError, io_at};
 
 /// Folders in the making.
 const INCOMING: &str = ".incoming-";

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
-use crate::bag::TAG_MANIFEST;
+use crate::layout::TAG_MANIFEST;
 
 /// The namespace of the signatures, so that none made for something else can serve.
 pub const NAMESPACE: &str = "checkpoint-proof";

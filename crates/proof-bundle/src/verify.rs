@@ -265,7 +265,7 @@ impl Visit<'_> {
             self.say("signature", "not looked at; --allowed-signers FILE says whose counts");
             return Ok(Ok(()));
         };
-        let message = signature::read(&self.directory.join(crate::bag::TAG_MANIFEST))?;
+        let message = signature::read(&self.directory.join(crate::layout::TAG_MANIFEST))?;
         match signers.check(&signature, &message) {
             Ok(who) => self.say("signature", &format!("by {who}")),
             Err(what) => return problem(what),

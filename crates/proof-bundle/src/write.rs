@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use capture::Case;
 use checkpoint_spec::{CaseAssay, Results, SpecSet};
 
-use crate::bag::{Bag, io_at};
+use crate::bag::Bag;
 use crate::captures::{AssayRecord, CaptureEntry, CaptureList};
 use crate::layout::{self, Role, assay_path, canonical, capture_path, case_path, model_path, spec_path};
 use crate::name::bundle_name;
 use crate::schemas::schemas;
 use crate::shelf::Shelf;
+use crate::write_error::{WriteError, io_at};
 use crate::{Digest, Materials, RecordKind, spec_digest};
 
 /// All that goes into a bundle.
@@ -38,34 +38,6 @@ pub struct BundleContents<'a> {
     pub assays: &'a [CaseAssay],
     /// The day that goes into `bag-info.txt`.
     pub day: SystemTime,
-}
-
-/// Why a bundle cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The operating system said no.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// The contents contradict each other.
-    #[error("the bundle would contradict itself: {problem}")]
-    Inconsistent {
-        /// What contradicts what.
-        problem: String,
-    },
-    /// A record cannot be written as JSON.
-    #[error("the record cannot be written: {0}")]
-    Record(#[from] serde_json::Error),
-    /// A report cannot be rendered.
-    #[error("the report cannot be rendered: {problem}")]
-    Report {
-        /// What is wrong.
-        problem: String,
-    },
 }
 
 /// Writes a bundle into `directory` and returns its path. It appears there whole or not at all. Only a bundle with the
@@ -220,7 +192,7 @@ fn check(contents: &BundleContents<'_>) -> Result<SpecSet, WriteError> {
             return inconsistent(format!("there is a capture of the case {case}, which was not run"));
         }
     }
-    SpecSet::parse(contents.specs.to_vec())
+    SpecSet::parse_for(contents.specs.to_vec(), &contents.results.architecture.features)
         .map_err(|error| WriteError::Inconsistent { problem: error.to_string() })
 }
 

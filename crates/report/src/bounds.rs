@@ -1,9 +1,11 @@
 //! The bounds of a comparison and what it uses of them.
 
-use checkpoint_spec::{BudgetRecord, Comparison, Measured, Mode, Outcome, StatisticsRecord};
+use checkpoint_spec::{
+    BudgetRecord, Comparison, ComparisonVerdict, ElementRecord, Measured, Mode, Outcome, StatisticsRecord,
+};
 
+use crate::figures;
 use crate::text::plain;
-use crate::{figures, phrases};
 
 /// One bound of a comparison: `budget`, `systematic`, `chained` or `bits`, and how much of it is used.
 pub(crate) struct Bound {
@@ -74,6 +76,25 @@ fn chained(statistics: &StatisticsRecord, allowed: Option<Measured>) -> Bound {
     Bound { label: "chained", text, broken: out_of_allowed || statistics.violations > 0 }
 }
 
+/// The worst error of a comparison and its share of the bound that judges it, or in one word why there is none. Where a
+/// token may be another one, it is a tie.
+pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
+    match &comparison.outcome {
+        Outcome::Compared { statistics: s, .. }
+            if s.ties > 0 && comparison.verdict == ComparisonVerdict::Pass =>
+        {
+            (figures::error(s.max_abs.0), "tie".to_owned())
+        }
+        Outcome::Compared { statistics: s, .. } => {
+            (figures::error(s.max_abs.0), figures::share(used(comparison, s)))
+        }
+        Outcome::ShapeMismatch { .. } => ("shape".to_owned(), "—".to_owned()),
+        Outcome::DtypeMismatch { .. } => ("dtype".to_owned(), "—".to_owned()),
+        Outcome::Missing { .. } => ("missing".to_owned(), "—".to_owned()),
+        Outcome::Unreadable { .. } => ("unreadable".to_owned(), "—".to_owned()),
+    }
+}
+
 fn share(error: Measured, allowed: Measured) -> f64 {
     if error.0 == 0.0 { 0.0 } else { error.0 / allowed.0 }
 }
@@ -90,13 +111,21 @@ pub(crate) fn worst_elements(statistics: &StatisticsRecord) -> Vec<[String; 5]> 
     let budget = statistics.budget.as_ref().and_then(|budget| budget.worst.as_ref());
     let is_shown = |index: &[usize]| budget.is_some_and(|shown| shown.index == index);
     let others = statistics.worst.iter().filter(|element| !is_shown(&element.index)).map(|element| {
-        let mut cells = phrases::element(element);
+        let mut shown = cells(element);
         if statistics.budget.is_some() {
-            cells[4] = "—".to_owned();
+            shown[4] = "—".to_owned();
         }
-        cells
+        shown
     });
-    budget.map(phrases::element).into_iter().chain(others).collect()
+    budget.map(cells).into_iter().chain(others).collect()
+}
+
+/// An element: where, actual, expected, error, allowed.
+fn cells(element: &ElementRecord) -> [String; 5] {
+    let ElementRecord { index, actual, expected, error, allowed } = element;
+    let [actual, expected] = [actual, expected].map(|value| figures::value(value.0));
+    let [error, allowed] = [error, allowed].map(|error| figures::error(error.0));
+    [format!("{index:?}"), actual, expected, error, allowed]
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ fn architecture() -> Architecture {
         layers: 4,
         sizes: [("C", 256), ("D", 128), ("H", 4), ("V", 1024)].map(|(s, n)| (s.to_owned(), n)).into(),
         constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
+        features: std::collections::BTreeSet::new(),
     }
 }
 

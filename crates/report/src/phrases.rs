@@ -2,11 +2,11 @@
 
 use capture::Identity;
 use checkpoint_spec::{
-    Comparison, ComparisonVerdict, Diagnosis, Divergence, ElementRecord, Incident, Mode, NamedBug, Outcome,
-    Reason, Results, StatisticsRecord, Voice,
+    Comparison, Diagnosis, Divergence, Incident, Mode, NamedBug, Outcome, Reason, Results, StatisticsRecord,
+    Voice,
 };
 
-use crate::bounds::{bounds, used};
+use crate::bounds::bounds;
 use crate::summary::{Divergent, Totals, totals};
 use crate::text::plain;
 use crate::{figures, words};
@@ -87,14 +87,6 @@ pub(crate) fn errors(s: &StatisticsRecord) -> String {
 pub(crate) fn buckets(s: &StatisticsRecord) -> Vec<(String, String)> {
     let filled = s.buckets.iter().enumerate().filter(|&(_, &n)| n > 0);
     filled.map(|(index, &n)| (figures::bucket(index), figures::count(n))).collect()
-}
-
-/// An element: where, actual, expected, error, allowed.
-pub(crate) fn element(element: &ElementRecord) -> [String; 5] {
-    let ElementRecord { index, actual, expected, error, allowed } = element;
-    let [actual, expected] = [actual, expected].map(|value| figures::value(value.0));
-    let [error, allowed] = [error, allowed].map(|error| figures::error(error.0));
-    [format!("{index:?}"), actual, expected, error, allowed]
 }
 
 /// Counts of NaN and infinities on both sides; none when everything is finite.
@@ -183,25 +175,6 @@ pub(crate) fn model(results: &Results) -> String {
 /// `torch@f32 2.15.0 on cpu`.
 pub(crate) fn identity(identity: &Identity) -> String {
     plain(&format!("{identity} {} on {}", identity.version, identity.device))
-}
-
-/// The worst error of a comparison and its share of the bound that judges it, or in one word why there is none. Where a
-/// token may be another one, it is a tie.
-pub(crate) fn worst_figures(comparison: &Comparison) -> (String, String) {
-    match &comparison.outcome {
-        Outcome::Compared { statistics: s, .. }
-            if s.ties > 0 && comparison.verdict == ComparisonVerdict::Pass =>
-        {
-            (figures::error(s.max_abs.0), "tie".to_owned())
-        }
-        Outcome::Compared { statistics: s, .. } => {
-            (figures::error(s.max_abs.0), figures::share(used(comparison, s)))
-        }
-        Outcome::ShapeMismatch { .. } => ("shape".to_owned(), "—".to_owned()),
-        Outcome::DtypeMismatch { .. } => ("dtype".to_owned(), "—".to_owned()),
-        Outcome::Missing { .. } => ("missing".to_owned(), "—".to_owned()),
-        Outcome::Unreadable { .. } => ("unreadable".to_owned(), "—".to_owned()),
-    }
 }
 
 /// A line per checkpoint that has figures: how each implementation fares against the oracle.

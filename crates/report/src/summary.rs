@@ -6,7 +6,8 @@ use checkpoint_spec::{
     RequirementResult, Results, Verdict,
 };
 
-use crate::{figures, phrases};
+use crate::bounds::worst_figures;
+use crate::figures;
 
 /// Sums over all checkpoints.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,8 +79,8 @@ pub(crate) fn isolated_error(checkpoint: &CheckpointResult) -> String {
         Some(worst) if worst.outcome.statistics().is_some() => floats
             .map(|statistics| statistics.max_abs)
             .reduce(Measured::or_worse)
-            .map_or_else(|| phrases::worst_figures(worst).0, |error| figures::error(error.0)),
-        worst => worst.map(|worst| phrases::worst_figures(worst).0).unwrap_or_default(),
+            .map_or_else(|| worst_figures(worst).0, |error| figures::error(error.0)),
+        worst => worst.map(|worst| worst_figures(worst).0).unwrap_or_default(),
     }
 }
 
@@ -154,7 +155,7 @@ impl<'a> Group<'a> {
 
     /// The worst comparison, and its figures.
     pub(crate) fn worst(&self) -> Option<(&'a Comparison, (String, String))> {
-        worst(self.comparisons.iter().copied()).map(|c| (c, phrases::worst_figures(c)))
+        worst(self.comparisons.iter().copied()).map(|c| (c, worst_figures(c)))
     }
 }
 

@@ -16,6 +16,7 @@ mod oracle;
 mod pair;
 mod partial;
 mod pass;
+mod rounding_budget;
 mod shape;
 #[cfg(any(test, fuzzing))]
 mod slow;
@@ -26,10 +27,11 @@ mod ulp;
 mod worst;
 
 pub use dtype::DType;
-pub use oracle::{BudgetStatistics, OracleError, OracleStatistics, RoundingBudget, compare_with_oracle};
+pub use oracle::{BudgetStatistics, OracleError, OracleStatistics, compare_with_oracle};
 pub use pair::{LayoutMismatch, MatchedPair, OraclePair};
 pub use pass::compare;
+pub use rounding_budget::{RoundingBudget, Slice};
 pub use shape::{Shape, ShapeError};
 pub use statistics::{Criterion, Element, NonFinite, Statistics, Tolerance, ToleranceError};
-pub use systematic::{Slice, Systematic};
+pub use systematic::Systematic;
 pub use tensor::{Tensor, TensorError, TensorView};

@@ -7,9 +7,7 @@
 //! the allowance of `2u`; to it comes what chance may do to the estimate (`regression`), and, where the elements
 //! of a row share an error, what few rows leave of it (`shared`).
 
-use serde::{Deserialize, Serialize};
-
-use crate::{RoundingBudget, Shape};
+use crate::{RoundingBudget, Shape, Slice};
 
 mod points;
 mod regression;
@@ -17,22 +15,8 @@ mod shared;
 mod sums;
 
 pub(crate) use points::{Point, Points};
-use regression::{Estimate, Line, Means, Residuals, Spread};
-use shared::SharedError;
+use regression::{Estimate, Line, Means, Residuals, SharedError, Spread};
 use sums::{Layout, sums};
-
-/// Over what a regression runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Slice {
-    /// The whole tensor.
-    Tensor,
-    /// Every index of one axis by itself: columns, heads, rows.
-    Axis(usize),
-    /// Every index of an axis and the next one together: of head and head dimension, the columns of the matrix that
-    /// they come from.
-    Pair(usize),
-}
 
 /// Scale and offset of the error where they are worst over a slice.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -108,8 +108,9 @@ impl Isolated<'_> {
     /// The expected tensor of the required layout, or why it cannot be derived.
     pub(super) fn derived(&self, from: Derivation, required: &Required) -> Result<Tensor, Outcome> {
         let built = match from {
-            Derivation::One => {
-                let bytes = vec![1; required.shape.elements() * required.dtype.size()];
+            Derivation::One | Derivation::Zero => {
+                let byte = u8::from(from == Derivation::One);
+                let bytes = vec![byte; required.shape.elements() * required.dtype.size()];
                 Tensor::new(required.dtype, required.shape.clone(), bytes)
             }
             Derivation::WeightDigest => self.weight_digest(required)?,

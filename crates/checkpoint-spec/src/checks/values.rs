@@ -8,17 +8,21 @@ use super::entry::{Entry, Rows, Tally};
 use crate::results::{Finding, Reason};
 use crate::spec::NonFinitePolicy;
 
-/// Finite everywhere, or −∞ exactly where the key lies after the query.
+/// Finite everywhere, or −∞ where the key lies after the query, and perhaps where it lies before.
 pub(super) fn finite(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
-    let masks = entry.activation().non_finite == NonFinitePolicy::NegativeInfinityAfterQuery;
+    let policy = entry.activation().non_finite;
+    let masks = policy != NonFinitePolicy::Never;
+    let windowed = policy == NonFinitePolicy::NegativeInfinityBesidesTheQuery;
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         let visible = if masks { visible_keys(tensor.shape().dimensions(), index) } else { rows.width() };
         for (position, &value) in row.iter().enumerate() {
             let expected_infinite = position >= visible;
-            let holds = if expected_infinite { value == f64::NEG_INFINITY } else { value.is_finite() };
+            let left_behind = windowed && position + 1 < visible && value == f64::NEG_INFINITY;
+            let holds =
+                if expected_infinite { value == f64::NEG_INFINITY } else { value.is_finite() || left_behind };
             tally.note(index * rows.width() + position, holds, || {
                 format!("{value}, expected {}", if expected_infinite { "−∞" } else { "a finite number" })
             });

@@ -53,7 +53,9 @@ fn reason(law: Law<'_>, observation: &Observation, statistics: &StatisticsRecord
     let infinity_allowed = match activation.non_finite {
         NonFinitePolicy::Never => false,
         // The expected tensor has −∞ exactly where the law says; equality places the subject's.
-        NonFinitePolicy::NegativeInfinityAfterQuery => counts.actual_infinite == counts.same_infinity,
+        NonFinitePolicy::NegativeInfinityAfterQuery | NonFinitePolicy::NegativeInfinityBesidesTheQuery => {
+            counts.actual_infinite == counts.same_infinity
+        }
     };
     let out_of_budget = statistics.budget.as_ref().is_some_and(|budget| budget.violations > 0);
     let out_of_chained =

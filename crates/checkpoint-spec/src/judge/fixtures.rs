@@ -36,6 +36,7 @@ pub(super) fn facts() -> RunFacts {
             layers: 1,
             sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
             constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
+            features: std::collections::BTreeSet::new(),
         },
         subject: identity("subject"),
         traits: Traits { preallocated_cache: false, tokenizer: false },

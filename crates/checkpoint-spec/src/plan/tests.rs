@@ -22,6 +22,7 @@ fn architecture(layers: usize) -> Architecture {
         layers,
         sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
         constants: BTreeMap::new(),
+        features: std::collections::BTreeSet::new(),
     }
 }
 

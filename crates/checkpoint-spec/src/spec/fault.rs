@@ -40,6 +40,12 @@ pub struct FaultSpec {
     /// What is computed otherwise, and where; none for a fault of evidence, references or their programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Place>,
+    /// Features that must be there for it to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Features that must not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<String>,
 }
 
 /// Who refuses a fault of the references.
@@ -72,6 +78,10 @@ pub enum Need {
     Room,
     /// A head dimension that is no power of four, so that 1/√Dh is rounded.
     RoundedScale,
+    /// Fewer heads of keys than of queries, and more than one.
+    Groups,
+    /// A step whose last query is farther from the first key than its window holds.
+    BeyondWindow,
     /// Enough elements, `B · S · D`, in enough rows of one step, for an error of a few roundings to be told from rounding:
     /// each step is judged by itself.
     ManyElements,
@@ -102,7 +112,7 @@ impl FaultJudge {
 
 impl Need {
     /// Every need.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Layers,
         Self::Heads,
         Self::Batch,
@@ -111,6 +121,8 @@ impl Need {
         Self::Generation,
         Self::Room,
         Self::RoundedScale,
+        Self::Groups,
+        Self::BeyondWindow,
         Self::ManyElements,
     ];
 
@@ -125,6 +137,11 @@ impl Need {
             Self::Decode => case.schedule.len() > 1,
             Self::Generation => case.generate > 0,
             Self::Room => case.tokens() < size("C"),
+            Self::Groups => size("G") > 1 && size("G") < size("H"),
+            // A window of one key more must be seen, too.
+            Self::BeyondWindow => {
+                architecture.constants.get("window").is_some_and(|&window| (case.tokens() as f64) > window)
+            }
             Self::ManyElements => {
                 let largest = case.schedule.iter().copied().max().unwrap_or(0);
                 let rows = case.batch().saturating_mul(largest);
@@ -147,6 +164,8 @@ impl Need {
             Self::Decode => "a second step",
             Self::Generation => "generated tokens",
             Self::Room => "unused cache slots",
+            Self::Groups => "heads of keys that several heads of queries share",
+            Self::BeyondWindow => "more tokens than a window holds",
             Self::ManyElements => "enough elements to tell a few roundings from rounding",
             Self::RoundedScale => "a head dimension that is no power of four",
         }

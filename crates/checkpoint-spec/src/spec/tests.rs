@@ -165,8 +165,8 @@ fn goldens_belong_to_the_weights_of_gpt2_medium() {
 
 #[test]
 fn an_unknown_family_is_named() {
-    let message = SpecSet::bundled("llama").unwrap_err().to_string();
-    assert!(message.contains("`llama`") && message.contains("gpt2"), "{message}");
+    let message = SpecSet::bundled("mamba").unwrap_err().to_string();
+    assert!(message.contains("`mamba`") && message.contains("gpt2, llama"), "{message}");
 }
 
 #[test]
@@ -425,6 +425,7 @@ fn a_fault_is_put_in_where_its_places_say() {
         layers: 3,
         sizes,
         constants: [("epsilon".to_owned(), 1e-5)].into(),
+        features: graph::Features::new(),
     };
     let at = |id: &str| -> Vec<String> {
         let (_, fault) = specs.faults().find(|(_, fault)| fault.id == id).unwrap();

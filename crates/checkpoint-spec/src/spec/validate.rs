@@ -8,7 +8,7 @@ mod requirement;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graph::Architecture;
+use graph::{Architecture, Conditional, FamilyError};
 
 use super::{Golden, Spec, SpecError, SpecSet};
 use crate::plan::execution_order;
@@ -19,8 +19,9 @@ const CHECKPOINTS: usize = 13;
 /// Layers with which the order of execution is tried: a first, one in between, a last.
 const TRIAL_LAYERS: usize = 3;
 
-/// Sizes with which shapes are tried.
-const TRIAL_SIZES: [(&str, usize); 6] = [("C", 11), ("D", 42), ("Dh", 6), ("F", 17), ("H", 7), ("V", 13)];
+/// Sizes with which shapes are tried, where they do not follow from others.
+const TRIAL_SIZES: [(&str, usize); 7] =
+    [("C", 11), ("D", 42), ("Dh", 8), ("F", 17), ("G", 3), ("H", 6), ("V", 13)];
 
 impl SpecSet {
     /// # Errors
@@ -41,7 +42,8 @@ impl SpecSet {
         law::validate_all(self)
             .map_err(|problem| SpecError::Inconsistent { file: self.family.name.clone(), problem })?;
         execution_order(self, TRIAL_LAYERS, |_| true)?;
-        let trial = self.trial();
+        let wrong = |problem: String| SpecError::Inconsistent { file: self.family.name.clone(), problem };
+        let trial = self.trial().map_err(|error| wrong(error.to_string()))?;
         self.graph().check(&trial).map_err(|error| SpecError::Inconsistent {
             file: self.family.name.clone(),
             problem: error.to_string(),
@@ -118,10 +120,18 @@ impl SpecSet {
     }
 
     /// A model of sizes that are easily told apart, with which shapes are tried.
-    fn trial(&self) -> Architecture {
-        let sizes = TRIAL_SIZES.map(|(symbol, size)| (symbol.to_owned(), size)).into();
-        let constants = self.family.constants.keys().map(|name| (name.clone(), 1e-5)).collect();
-        Architecture { family: self.family.name.clone(), layers: TRIAL_LAYERS, sizes, constants }
+    fn trial(&self) -> Result<Architecture, FamilyError> {
+        let is_given = |symbol: &str| self.family.sizes.get(symbol).is_some_and(|size| size.path.is_some());
+        let given = TRIAL_SIZES.into_iter().filter(|(symbol, _)| is_given(symbol));
+        let sizes = given.map(|(symbol, size)| (symbol.to_owned(), size)).collect();
+        let constants = self.family.constants.iter().filter(|(_, source)| source.exists(&self.features));
+        Ok(Architecture {
+            family: self.family.name.clone(),
+            layers: TRIAL_LAYERS,
+            sizes: self.family.complete(sizes, None)?,
+            constants: constants.map(|(name, _)| (name.clone(), 1e-5)).collect(),
+            features: self.features.clone(),
+        })
     }
 }
 

@@ -38,6 +38,7 @@ impl Sizes {
             layers: LAYERS,
             sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
             constants: BTreeMap::from([("epsilon".to_owned(), 1e-5)]),
+            features: std::collections::BTreeSet::new(),
         }
     }
 

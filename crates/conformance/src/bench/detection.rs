@@ -1,8 +1,7 @@
 //! `bench detection`: how often the gate accuses correct code, and how small a bug each rule still sees.
 //!
-//! False alarms are counted by the exit code of whole gates. Bugs are put into a correct run of the Rust GPT-2 from outside,
-//! into weights, constants or one component; what follows is computed from them, and everything is judged from its own
-//! inputs, by the functions and specs that judge a run. The peers' rules are what their documentation says; they are held
+//! False alarms are counted by the exit code of whole gates. Bugs are mutations of the graph, computed at f32; what follows is
+//! computed from them, and everything is judged from its own inputs, by the functions and specs that judge a run. The peers' rules are what their documentation says; they are held
 //! against the same f64 oracle.
 
 mod alarms;
@@ -18,7 +17,6 @@ mod smallest;
 use anyhow::{Context, Result};
 use capture::Case;
 use checkpoint_spec::SpecSet;
-use gpt2::Gpt2;
 use serde::Serialize;
 
 use crate::cases;
@@ -135,14 +133,15 @@ fn detections(
 
 fn detect(specs: &SpecSet, source: &ModelSource, means: &Means, progress: &Progress) -> Result<Detection> {
     let files = source.open(means, progress)?;
-    let (model, oracle) = (Gpt2::load(&files.directory)?, files.oracle(specs)?);
+    let model = files.oracle(specs)?;
     let (planned, _) = cases::plan(&files, &[CASE.to_owned()], 0)?;
     let planned = planned.into_iter().next().context("a case that was asked for is planned")?;
     let case = Case { generate: 0, ..planned.case };
-    let ordinary = Ground::new(specs, &files, &oracle, &model, case)?;
+    let carrier = ground::carrier(specs, &files, &model, case)?;
+    let ordinary = Ground::new(&carrier, &model);
     let saturated = ordinary.saturated()?;
-    let layer = model.config.layers / 2;
-    let faults = faults::ordinary(layer);
+    let layer = model.architecture.layers / 2;
+    let faults = faults::ordinary(&ordinary, layer)?;
     let part = progress.part(files.name.clone(), faults.len() + 2);
     part.say("the smallest bugs");
     let smallest = smallest::table(&ordinary)?;
@@ -150,17 +149,19 @@ fn detect(specs: &SpecSet, source: &ModelSource, means: &Means, progress: &Progr
     let mut named = Vec::new();
     for fault in &faults {
         means.interrupt.check()?;
-        part.say(fault.bug);
+        part.say(&fault.bug);
         named.push(named::examine(&ordinary, fault)?);
         part.step();
     }
-    named.push(named::examine(&saturated, &faults::saturated(layer))?);
+    for fault in faults::saturated(&saturated, layer)? {
+        named.push(named::examine(&saturated, &fault)?);
+    }
     part.finish("judged");
     Ok(Detection {
-        model: files.name,
-        case: ordinary.case.id.clone(),
-        tokens: ordinary.case.tokens(),
-        confidence: ordinary.confidence,
+        model: files.name.clone(),
+        case: carrier.case.id.clone(),
+        tokens: carrier.case.tokens(),
+        confidence: carrier.setting.confidence,
         correct: [named::correct(&ordinary)?, named::correct(&saturated)?],
         smallest,
         named,

@@ -14,10 +14,10 @@ use super::describe;
 use crate::cache::{LIMIT, prune};
 use crate::cases;
 use crate::exit::usage;
-use crate::implementation::{ImplementationName, Means, REFERENCES};
+use crate::implementation::{ImplementationName, Means, REFERENCES, RustGpt2, computes};
 use crate::interrupt::Interrupt;
 use crate::materials;
-use crate::model::ModelSource;
+use crate::model::{Model, ModelSource};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::run::{self, Request};
@@ -48,7 +48,8 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
     /// Model: a directory in Hugging Face format, hf:OWNER/NAME[@REVISION], or
-    /// synthetic:{gpt2|gpt2-medium|gpt2-large|gpt2-xl|L,D,H,V,C}[@SEED] [default: the bundled gpt2-rustbook]
+    /// synthetic:{gpt2|gpt2-medium|gpt2-large|gpt2-xl|L,D,H,V,C|llama:VARIANT}[@SEED] [default: the bundled
+    /// gpt2-rustbook]
     #[arg(long, value_parser = ModelSource::parse)]
     model: Option<ModelSource>,
     /// Other weights for the subject: a quantised, converted or edited copy of the model
@@ -189,7 +190,7 @@ impl Arguments {
 
 /// Runs the command.
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let specs = SpecSet::bundled("gpt2")?;
+    let specs = specs(arguments.model.as_ref())?;
     let words: Vec<&str> = arguments.what.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["list"] => print(&describe::list(&specs)?),
@@ -206,6 +207,14 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
             let selected = names.iter().map(|name| select(&specs, name)).collect::<Result<_>>()?;
             compare(&arguments, selected)
         }
+    }
+}
+
+/// The specs of the model; of GPT-2 where none is named, or where it would have to be fetched first.
+fn specs(model: Option<&ModelSource>) -> Result<SpecSet> {
+    match model.and_then(ModelSource::architecture) {
+        Some(architecture) => Ok(SpecSet::of_model(&architecture)?),
+        None => Ok(SpecSet::bundled("gpt2")?),
     }
 }
 
@@ -273,9 +282,10 @@ fn request(
     if arguments.subject.precision == Precision::F64 {
         return Err(usage("subjects are judged at f32, bf16 or f16; f64 is for the references"));
     }
-    let references = references(&arguments.reference)?;
-    can_start(&arguments.subject, &references, means)?;
+    can_start(&arguments.subject, &asked_for(&arguments.reference)?, means)?;
     let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(means, progress)?;
+    let references = references(&arguments.reference, &model)?;
+    can_run(&arguments.subject, &model)?;
     let subject_model =
         arguments.subject_model.as_ref().map(|folder| model.open_variant(folder)).transpose()?;
     let (cases, do_not_fit) = cases::plan(&model, &arguments.case, arguments.seed)?;
@@ -300,6 +310,17 @@ fn request(
     })
 }
 
+/// A subject that cannot run the model at all is told of before anything is computed.
+fn can_run(subject: &ImplementationName, model: &Model) -> Result<()> {
+    match model.rust_gpt2_refuses().filter(|_| subject.name == RustGpt2::NAME) {
+        Some(reason) => Err(usage(format!(
+            "the Rust GPT-2 cannot run {}: {reason}; name another subject, as in --subject torch",
+            model.name
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Programs that are not there are told of before anything is downloaded or computed.
 fn can_start(subject: &ImplementationName, references: &[String], means: &Means) -> Result<()> {
     subject.start(means)?;
@@ -309,23 +330,34 @@ fn can_start(subject: &ImplementationName, references: &[String], means: &Means)
     Ok(())
 }
 
-fn references(asked: &[String]) -> Result<Vec<String>> {
-    let mut references: Vec<String> = Vec::new();
-    for name in asked {
+/// The references that were named, once each.
+fn asked_for(asked: &[String]) -> Result<Vec<String>> {
+    for (index, name) in asked.iter().enumerate() {
         if !REFERENCES.contains(&name.as_str()) {
             return Err(usage(format!("no reference `{name}`; there are: {}", REFERENCES.join(", "))));
         }
-        if references.contains(name) {
+        if asked[..index].contains(name) {
             return Err(usage(format!(
                 "--reference {name} is given twice; a reference cannot confirm itself"
             )));
         }
-        references.push(name.clone());
     }
-    if references.is_empty() {
-        references.extend(REFERENCES.map(str::to_owned));
+    Ok(asked.to_vec())
+}
+
+/// Those, or all that know the family where none was named.
+fn references(asked: &[String], model: &Model) -> Result<Vec<String>> {
+    let family = &model.architecture.family;
+    let known: Vec<String> =
+        REFERENCES.into_iter().filter(|name| computes(name, family)).map(str::to_owned).collect();
+    match asked.iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(usage(format!(
+            "the reference {name} does not know the family `{family}`; there are: {}",
+            known.join(", ")
+        ))),
+        None if asked.is_empty() => Ok(known),
+        None => Ok(asked.to_vec()),
     }
-    Ok(references)
 }
 
 fn render(arguments: &Arguments, results: &Results, bundle: Option<&std::path::Path>) -> String {

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,18 +11,17 @@ use anyhow::{Context, Result};
 use capture::protocol::Job;
 use capture::{Case, Precision};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, Incident, ReferenceAssay,
+    CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, Incident, Judged, ReferenceAssay,
     ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, Verdict, assay, assay_references,
     assay_subject, fault_case, judge, observe_fault,
 };
-use gpt2::Gpt2;
 use rayon::prelude::*;
 
 use super::carrier::Carrier;
-use super::catalogue::catalogue;
+use super::catalogue::CATALOGUE;
 use super::evidence::Evidence;
 use super::{Conduct, Fault, Injection};
-use crate::implementation::{Implementation, Means, Program, RustGpt2, RustSession, Worker};
+use crate::implementation::{Implementation, Means, Program, Worker};
 use crate::progress::Progress;
 use crate::run::{Law, Produced, Request, generated, open_references, views};
 
@@ -64,7 +63,7 @@ fn examine_by(gate: Gate, ground: Ground<'_>, progress: &Progress) -> Result<Fau
 pub(super) fn each_fault<T: Send>(
     ground: Ground<'_>,
     progress: &Progress,
-    look: impl Fn(&Bench<'_>, &Fault, &Evidence<'_>) -> Result<T> + Sync,
+    look: impl Fn(&Bench<'_>, &Fault<'_>, &Evidence<'_>) -> Result<T> + Sync,
 ) -> Result<Result<Vec<T>, String>> {
     let Ground { request, means, produced, law, facts } = ground;
     let cases = request.cases.iter().map(|planned| &planned.case);
@@ -82,56 +81,60 @@ pub(super) fn each_fault<T: Send>(
     let references = views(&opened);
     let part = progress.part("faults", wanted.len());
     let case = Case { forced: oracle_tokens(request, produced, case)?, ..case.clone() };
-    let carrier = Carrier::new(Gpt2::load(&request.model.directory)?, case)?;
-    let label = format!("{}@{}", RustGpt2::NAME, Precision::F32);
+    let label = Carrier::identity().to_string();
     let setting = Setting {
         specs: law.specs,
         architecture: &request.model.architecture,
         model: Some(law.model),
-        traits: Traits::of(RustGpt2::NAME, carrier.case.texts.is_some()),
+        traits: Traits { preallocated_cache: true, tokenizer: case.texts.is_some() },
         confidence: law.confidence,
         subject: &label,
     };
-    let bench = match Bench::new(&carrier, setting, &references, facts, means)? {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build()?;
+    let carrier = pool.install(|| Carrier::new(setting, case))?;
+    let bench = match pool.install(|| Bench::new(&carrier, &references, facts, means))? {
         Ok(bench) => bench,
         Err(problem) => {
             part.finish("nothing shown");
             return Ok(Err(problem));
         }
     };
-    let put_in = |fault: &Fault| {
+    let put_in = |fault: &Fault<'_>| {
         means.interrupt.check()?;
         let found = bench.evidence(fault).and_then(|evidence| look(&bench, fault, &evidence));
         part.step();
-        found.with_context(|| format!("fault `{}`", fault.id))
+        found.with_context(|| format!("fault `{}`", fault.spec.id))
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build()?;
     let found: Result<Vec<T>> = pool.install(|| wanted.par_iter().map(put_in).collect());
     part.finish("put in and judged");
     Ok(Ok(found?))
 }
 
-/// Faults that the specs declare and nothing here puts in, and faults that are here and no spec declares.
+/// Faults that the specs declare and nothing puts in, or two things do.
 pub fn unbound(specs: &SpecSet) -> Vec<String> {
-    let declared: BTreeSet<&str> = specs.faults().map(|(_, fault)| fault.id.as_str()).collect();
-    let here: BTreeSet<&str> = catalogue().iter().map(|fault| fault.id).collect();
-    declared.symmetric_difference(&here).map(|id| (*id).to_owned()).collect()
+    let is_here = |id: &str| CATALOGUE.iter().any(|(here, _)| *here == id);
+    let faults = specs.faults().filter(|(_, fault)| fault.places.is_empty() != is_here(&fault.id));
+    faults.map(|(_, fault)| fault.id.clone()).collect()
 }
 
 /// The declared faults that the run is to put in.
-fn wanted(specs: &SpecSet, extent: Extent, facts: &RunFacts, case: &Case) -> Result<Vec<Fault>> {
-    let here: BTreeMap<&str, Fault> = catalogue().into_iter().map(|fault| (fault.id, fault)).collect();
+fn wanted<'a>(specs: &'a SpecSet, extent: Extent, facts: &RunFacts, case: &Case) -> Result<Vec<Fault<'a>>> {
+    let here: BTreeMap<&str, Injection> = CATALOGUE.iter().copied().collect();
     let selected = |id: &str| facts.selected.is_empty() || facts.selected.iter().any(|chosen| chosen == id);
-    specs
-        .faults()
-        .filter(|(id, fault)| selected(id) && extent.has(fault))
-        .filter(|(_, fault)| fault.lacks(&facts.architecture, case).is_empty())
-        .map(|(_, declared)| {
-            let fault = here.get(declared.id.as_str());
-            let fault = fault.with_context(|| format!("nothing puts the fault `{}` in", declared.id))?;
-            Ok(*fault)
-        })
-        .collect()
+    let mut wanted = Vec::new();
+    for (checkpoint, spec) in specs.specs.iter().enumerate().filter(|(_, spec)| selected(&spec.id)) {
+        let declared = spec.faults.iter().filter(|fault| extent.has(fault));
+        for fault in declared.filter(|fault| fault.lacks(&facts.architecture, case).is_empty()) {
+            let injection = if fault.places.is_empty() {
+                let here = here.get(fault.id.as_str()).copied();
+                here.with_context(|| format!("nothing puts the fault `{}` in", fault.id))?
+            } else {
+                Injection::Places
+            };
+            wanted.push(Fault { spec: fault, checkpoint, injection });
+        }
+    }
+    Ok(wanted)
 }
 
 /// What the oracle generated: fed to the carrier, so that a tie does not look like a fault.
@@ -146,11 +149,12 @@ fn oracle_tokens(request: &Request, produced: &Produced, case: &Case) -> Result<
 
 /// The carrier before the gate.
 pub(super) struct Bench<'a> {
-    pub(super) carrier: &'a Carrier,
-    setting: Setting<'a>,
+    pub(super) carrier: &'a Carrier<'a>,
     references: &'a [ReferenceCaptures<'a>],
     /// The numbers of the unchanged references.
     compared: ReferenceAssay,
+    /// The numbers of the carrier without a fault.
+    judged: Judged,
     facts: RunFacts,
     means: &'a Means,
 }
@@ -158,64 +162,67 @@ pub(super) struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// `Err` with what keeps faults from showing anything: a carrier that is refused without one.
     fn new(
-        carrier: &'a Carrier,
-        setting: Setting<'a>,
+        carrier: &'a Carrier<'a>,
         references: &'a [ReferenceCaptures<'a>],
         facts: &RunFacts,
         means: &'a Means,
     ) -> Result<Result<Self, String>> {
+        let setting = &carrier.setting;
         let evidence = Evidence::new(carrier.run.clone(), references);
-        let compared = evidence.show(&carrier.case, |evidence| assay_references(&setting, evidence))?;
-        let mut bench = Self {
-            carrier,
-            setting,
-            references,
-            compared,
-            facts: carrier_facts(carrier, &setting, facts),
-            means,
-        };
-        let correct = bench.judge(&evidence)?;
+        let (compared, correct) = evidence.show(&carrier.case, |shown| {
+            let compared = assay_references(setting, shown)?;
+            let correct = assay_subject(setting, shown, compared.clone(), None)?;
+            Ok::<_, checkpoint_spec::AssayError>((compared, correct))
+        })?;
+        let judged = Judged::of(&correct);
+        let mut facts = carrier_facts(carrier, facts);
+        let correct = judge(setting.specs, &facts, &[correct])?;
         if let Some(problem) = refused(&correct) {
             return Ok(Err(problem));
         }
         // What this case does not exercise cannot refuse anything.
         let passed =
             correct.checkpoints.iter().filter(|checkpoint| checkpoint.verdict <= Verdict::Conditional);
-        bench.facts.selected = passed.map(|checkpoint| checkpoint.id.clone()).collect();
-        Ok(Ok(bench))
+        facts.selected = passed.map(|checkpoint| checkpoint.id.clone()).collect();
+        Ok(Ok(Self { carrier, references, compared, judged, facts, means }))
     }
 
     /// The evidence with a fault in it.
-    fn evidence(&self, fault: &Fault) -> Result<Evidence<'a>> {
-        let mut evidence = Evidence::new(self.carrier.with(fault.injection)?, self.references);
+    fn evidence(&self, fault: &Fault<'_>) -> Result<Evidence<'a>> {
+        if let Injection::Places = fault.injection {
+            return Ok(Evidence::new(self.carrier.with(fault.spec)?, self.references));
+        }
+        let mut evidence = Evidence::new(self.carrier.run.clone(), self.references);
         match fault.injection {
-            Injection::Evidence(change) => change(self.carrier, &mut evidence)?,
+            Injection::Evidence(change) => change(self.carrier, &mut evidence, fault.checkpoint)?,
             Injection::Worker(conduct) => self.fail(conduct, &mut evidence)?,
-            Injection::Model(_) | Injection::Stored(_) | Injection::Component(_) => {}
+            Injection::Places => {}
         }
         Ok(evidence)
     }
 
-    fn observe(&self, fault: &Fault, evidence: &Evidence<'_>, gate: Gate) -> Result<FaultObservation> {
+    fn observe(&self, fault: &Fault<'_>, evidence: &Evidence<'_>, gate: Gate) -> Result<FaultObservation> {
         let subject_is_changed = evidence.subject != self.carrier.run;
         let changed =
             subject_is_changed || evidence.references_are_changed() || !evidence.incidents.is_empty();
-        Ok(observe_fault(fault.id, changed, &gate(self, evidence)?))
+        Ok(observe_fault(&fault.spec.id, changed, &gate(self, evidence)?))
     }
 
     /// What the functions that judge a run make of it.
     pub(super) fn judge(&self, evidence: &Evidence<'_>) -> Result<Results> {
         let assayed = evidence.show(&self.carrier.case, |shown| self.assay(evidence, shown))?;
         let facts = RunFacts { incidents: evidence.incidents.clone(), ..self.facts.clone() };
-        Ok(judge(self.setting.specs, &facts, &[assayed])?)
+        Ok(judge(self.carrier.setting.specs, &facts, &[assayed])?)
     }
 
     fn assay(&self, evidence: &Evidence<'_>, shown: &CaseEvidence<'_>) -> Result<CaseAssay> {
+        let setting = &self.carrier.setting;
         if evidence.references_are_changed() {
-            Ok(assay(&self.setting, shown)?)
-        } else {
-            Ok(assay_subject(&self.setting, shown, self.compared.clone())?)
+            return Ok(assay(setting, shown)?);
         }
+        let changed = self.carrier.changed(&evidence.subject);
+        let beside = Some((&self.judged, &changed));
+        Ok(assay_subject(setting, shown, self.compared.clone(), beside)?)
     }
 
     /// Asks a real worker that fails, in the place of a reference.
@@ -241,10 +248,10 @@ impl<'a> Bench<'a> {
 }
 
 /// The facts of a run in which the carrier is the subject and this is the only case.
-fn carrier_facts(carrier: &Carrier, setting: &Setting<'_>, facts: &RunFacts) -> RunFacts {
+fn carrier_facts(carrier: &Carrier<'_>, facts: &RunFacts) -> RunFacts {
     RunFacts {
-        subject: RustSession::identity_as(RustGpt2::NAME),
-        traits: setting.traits,
+        subject: Carrier::identity(),
+        traits: carrier.setting.traits,
         cases: vec![(carrier.case.clone(), String::new())],
         repeats: Vec::new(),
         laws: Vec::new(),
@@ -275,5 +282,5 @@ fn refused(correct: &Results) -> Option<String> {
     let killer = killer.map_or_else(String::new, |killer| {
         format!(": {} {}", killer.tensor.unwrap_or_default(), killer.message)
     });
-    Some(format!("the Rust GPT-2 is refused without a fault, at checkpoint {}{killer}", bad.id))
+    Some(format!("the carrier is refused without a fault, at checkpoint {}{killer}", bad.id))
 }

@@ -61,8 +61,9 @@ pub fn against_peers(ground: Ground<'_>, progress: &Progress) -> Result<PeerTabl
     debug_assert_eq!(ground.request.faults, Extent::All);
     let faults = examine(ground, progress)?;
     let panel = judge(ground.law.specs, &RunFacts { faults, ..ground.facts.clone() }, &[])?.faults;
-    let seen =
-        each_fault(ground, progress, |bench, fault, evidence| Ok((fault.id, seen(bench, fault, evidence)?)))?;
+    let seen = each_fault(ground, progress, |bench, fault, evidence| {
+        Ok((fault.spec.id.clone(), seen(bench, fault, evidence)?))
+    })?;
     let seen = seen.map_err(|problem| anyhow::anyhow!("the faults show nothing: {problem}"))?;
     let row = |fault: &checkpoint_spec::FaultResult| PeerRow {
         id: fault.id.clone(),
@@ -84,7 +85,7 @@ pub fn against_peers(ground: Ground<'_>, progress: &Progress) -> Result<PeerTabl
 type Seen = ([bool; PEERS.len()], [usize; PEERS.len()]);
 
 /// Nobody compares with a reference that does not answer.
-fn seen(bench: &Bench<'_>, fault: &Fault, evidence: &Evidence<'_>) -> Result<Option<Seen>> {
+fn seen(bench: &Bench<'_>, fault: &Fault<'_>, evidence: &Evidence<'_>) -> Result<Option<Seen>> {
     if matches!(fault.injection, Injection::Worker(_)) {
         return Ok(None);
     }

@@ -42,7 +42,7 @@ impl Implementation for Naive {
 
     fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
         let files = ModelFiles::open(Self::NAME.to_owned(), model)?;
-        let model = files.oracle(&SpecSet::bundled(&files.architecture.family)?)?;
+        let model = files.oracle(&files.specs()?)?;
         let identity = Identity {
             name: Self::NAME.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

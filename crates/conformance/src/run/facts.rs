@@ -1,7 +1,7 @@
 //! What is true of a run beside its numbers.
 
 use anyhow::Result;
-use checkpoint_spec::{FaultFacts, NotApplicable, Reservation, RunFacts, SpecSet};
+use checkpoint_spec::{Applies, FaultFacts, NotApplicable, Reservation, RunFacts};
 use proof_bundle::DIRTY;
 
 use super::{Produced, Request, incidents, reference_identity};
@@ -17,15 +17,21 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         not_applicable.push((checkpoint.to_owned(), NotApplicable { what: what.to_owned(), reason }));
     };
     let mut notes = Vec::new();
+    let specs = request.model.specs()?;
+    let of_specs = |applies: Applies| {
+        let all = specs.activations().filter(move |(_, _, activation)| activation.applies == applies);
+        all.map(|(spec, _, activation)| (specs.specs[spec].id.clone(), activation.name.clone()))
+    };
     if !traits.preallocated_cache {
-        does_not_apply(
-            "03",
-            "h.{l}.attn.cache",
-            format!("the cache of {} grows with the sequence", subject.label()),
-        );
+        let reason = format!("the cache of {} grows with the sequence", subject.label());
+        for (checkpoint, activation) in of_specs(Applies::PreallocatedCache) {
+            does_not_apply(&checkpoint, &activation, reason.clone());
+        }
     }
     if !traits.tokenizer {
-        does_not_apply("00", "prompt.ids", "the model has no tokenizer".to_owned());
+        for (checkpoint, activation) in of_specs(Applies::Tokenizer) {
+            does_not_apply(&checkpoint, &activation, "the model has no tokenizer".to_owned());
+        }
         notes.push("the model has no tokenizer: the cases run on seeded token ids".to_owned());
     }
     for (case, reason) in &request.do_not_fit {
@@ -38,7 +44,7 @@ pub(crate) fn facts(request: &Request, means: &Means, produced: &Produced) -> Re
         ));
     }
     let mut reservations = Vec::new();
-    for spec in &SpecSet::bundled(&request.model.architecture.family)?.specs {
+    for spec in &specs.specs {
         for golden in &spec.goldens {
             let what = format!("golden {:?} ({})", golden.prompt, golden.source);
             if golden.applies_to(&request.model.name) {

@@ -138,14 +138,30 @@ fn a_config_that_asks_for_another_model() {
     let other = |field: &'static str, value: Value| {
         move |model: &Path| change_config(model, |config| config[field] = value)
     };
-    assert_spoilt(other("model_type", json!("llama")), &["config.json: model_type is llama", "gpt2"]);
+    assert_spoilt(other("model_type", json!("mamba")), &["config.json: no specs", "`mamba`", "gpt2, llama"]);
     assert_spoilt(
-        other("activation_function", json!("relu")),
-        &["`activation_function` is \"relu\", expected", "gelu_new"],
+        other("model_type", json!("llama")),
+        &["config.json: `architectures` is \"GPT2LMHeadModel\"", "LlamaForCausalLM"],
     );
-    assert_spoilt(other("layer_norm_epsilon", json!(0)), &["layer_norm_epsilon is 0", "above 0"]);
+    assert_spoilt(
+        other("activation_function", json!("silu")),
+        &["`activation_function` is \"silu\", expected", "gelu_new"],
+    );
+    assert_spoilt(other("layer_norm_epsilon", json!(0)), &["`layer_norm_epsilon` is 0", "above 0"]);
     assert_spoilt(other("vocab_size", json!(-1)), &["config.json: ", "-1"]);
     assert_spoilt(|model| fs::write(model.join("config.json"), "{").unwrap(), &["config.json: ", "EOF"]);
+}
+
+#[test]
+fn a_model_that_the_rust_gpt2_does_not_compute() {
+    let scene = watchful();
+    let model = scene.model_of("model", "1,8,2,300,16");
+    change_config(&model, |config| config["activation_function"] = json!("relu"));
+    assert_refused(
+        &scene,
+        &["--model", "model"],
+        &["the Rust GPT-2 cannot run model", "activation_function is relu", "--subject torch"],
+    );
 }
 
 #[test]

@@ -6,4 +6,3 @@ mod captured;
 mod cases;
 mod laws;
 mod loading;
-mod replayed;

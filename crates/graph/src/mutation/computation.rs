@@ -22,7 +22,12 @@ pub struct Computation {
     pub hands_on: Option<Handed>,
     /// The operation's own wrong way.
     pub wrong: Option<String>,
+    /// What the result goes through: an operation in which it is called [`RESULT`].
+    pub then: Option<Operation>,
 }
+
+/// The result of an operation, in the one that it goes through.
+pub const RESULT: &str = "result";
 
 /// An activation that is handed on, as a spec names an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +63,7 @@ impl Computation {
     /// The operation as it is.
     pub fn of(op: &Operation) -> Self {
         let (weights, stored, inputs, outputs) = Default::default();
-        Self { op: op.clone(), weights, stored, inputs, outputs, hands_on: None, wrong: None }
+        Self { op: op.clone(), weights, stored, inputs, outputs, hands_on: None, wrong: None, then: None }
     }
 
     /// The operation with changes, one after another.
@@ -76,7 +81,10 @@ impl Computation {
     pub fn inputs(&self) -> Vec<&str> {
         match &self.hands_on {
             Some(Handed(name)) => vec![name],
-            None => self.op.inputs(),
+            None => {
+                let others = self.then.iter().flat_map(Operation::inputs).filter(|input| *input != RESULT);
+                self.op.inputs().into_iter().chain(others).collect()
+            }
         }
     }
 
@@ -115,6 +123,9 @@ impl Computation {
             Change::HandsOn(name) => {
                 let handed = Handed(self.op.field(name).unwrap_or_else(|| name.clone()));
                 once(self.hands_on.replace(handed).is_none(), "something is handed on")?;
+            }
+            Change::Then(op) => {
+                once(self.then.replace(op.clone()).is_none(), "a result goes through an operation")?;
             }
             Change::Wrong(name) => {
                 once(self.wrong.replace(name.clone()).is_none(), "an operation is wrong")?;

@@ -51,7 +51,7 @@ fn a_change_is_read_strictly() {
 fn fields_are_set_and_taken_away() {
     let set = change(r#"change = { set = { epsilon = 1e-6, bias = false, weight = "h.{l-1}.ln.weight" } }"#);
     let found = Computation::changed(&norm(), [&set]).unwrap();
-    assert_eq!((found.op.constant(), found.op.weights()), (None, vec!["h.{l-1}.ln.weight"]));
+    assert_eq!((found.op.constants(), found.op.weights()), (vec![], vec!["h.{l-1}.ln.weight"]));
     assert_eq!(found.inputs_in(Some(2), 4), ["h.2.mid"]);
 }
 

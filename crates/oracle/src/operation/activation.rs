@@ -57,6 +57,18 @@ pub enum Activation {
     Relu,
 }
 
+/// Wrong ways of SiLU.
+pub(crate) const WRONG_SILU: &[&str] = &["gelu-tanh", "gelu-erf", "relu"];
+
+/// The function of that name, in the place of SiLU.
+pub(crate) fn for_silu(way: &str) -> Activation {
+    match way {
+        "gelu-tanh" => Activation::GeluTanh,
+        "gelu-erf" => Activation::GeluErf,
+        _ => Activation::Relu,
+    }
+}
+
 /// Wrong ways of GELU.
 pub(crate) const WRONG_GELU: &[&str] = &["relu"];
 

@@ -5,6 +5,7 @@ use ordered_product::{Number, matmul_into};
 use rayon::prelude::*;
 
 use crate::array::matrix;
+use crate::change::Numbers;
 use crate::order::Sums;
 use crate::product::{Of, Right};
 use crate::rounding::Carried;
@@ -66,6 +67,21 @@ impl Heads {
         });
         out
     }
+}
+
+/// `[B, K, G, Dh]` as `[B, K, H, Dh]`, the G heads one after another and again from the first: wrong, for heads of queries in a
+/// row share a head of keys.
+pub(crate) fn tiled<V: Numbers + Clone>(y: &V, heads: Option<&usize>) -> V {
+    let mut tiled = y.clone();
+    if let (&[batch, keys, groups, width], Some(&heads)) = (y.axes(), heads) {
+        let source = |at: usize| {
+            let (row, head, channel) = (at / width / heads, at / width % heads, at % width);
+            Some((row * groups + head % groups) * width + channel)
+        };
+        let sources: Vec<Option<usize>> = (0..batch * keys * heads * width).map(source).collect();
+        tiled.rearrange(&[batch, keys, heads, width], &sources);
+    }
+    tiled
 }
 
 /// An activation as the right side.

@@ -199,7 +199,7 @@ impl LayerNorm<'_> {
     }
 }
 
-fn like<'a, T>(parameters: &'a [f32], row: &[T]) -> &'a [f32] {
+pub(super) fn like<'a, T>(parameters: &'a [f32], row: &[T]) -> &'a [f32] {
     assert_eq!(parameters.len(), row.len(), "parameters of every element of a row");
     parameters
 }
@@ -251,7 +251,7 @@ fn add_carried(rounding: &Rounding, carried: &Carried<'_>, row: &Row, errors: &m
 
 /// The mean of factors·dx over a row.
 #[expect(clippy::cast_precision_loss, reason = "a width is far below 2⁵³")]
-fn mean_of(rounding: &Rounding, carried: &Carried<'_>, factors: &[f64]) -> f64 {
+pub(super) fn mean_of(rounding: &Rounding, carried: &Carried<'_>, factors: &[f64]) -> f64 {
     let width = factors.len() as f64;
     let mean = |errors: &[f64]| dot(factors, errors) / width;
     let worst = carried.error.as_deref().map_or(0.0, mean);

@@ -26,8 +26,10 @@ pub struct Argmax;
 /// position lands in the first slot; growing loses the first position.
 pub(crate) const WRONG_APPEND: &[&str] =
     &["start-shifted", "row-stale", "wrapped-around", "overwritten-at-growth"];
-/// Wrong ways of [`CausalMask`]: every query sees the key after its own; what is hidden is only far below; or far above.
-pub(crate) const WRONG_MASK: &[&str] = &["off-by-one", "finite", "infinity-of-the-wrong-sign"];
+/// Wrong ways of [`CausalMask`]: every query sees the key after its own; what is hidden is only far below; or far above;
+/// the window holds one key more.
+pub(crate) const WRONG_MASK: &[&str] =
+    &["off-by-one", "finite", "infinity-of-the-wrong-sign", "window-one-more"];
 /// Wrong ways of [`Last`].
 pub(crate) const WRONG_LAST: &[&str] = &["first"];
 /// Wrong ways of [`Argmax`]: of equals the last; the token after the chosen one.

@@ -17,7 +17,7 @@ pub struct Scores {
 }
 
 /// Wrong ways of [`Scores`].
-pub(crate) const WRONG: &[&str] = &["scale-in-bf16"];
+pub(crate) const WRONG: &[&str] = &["scale-in-bf16", "heads-tiled"];
 
 impl Scores {
     /// With the scale rounded to bf16.

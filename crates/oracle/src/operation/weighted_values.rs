@@ -10,7 +10,7 @@ use crate::{Array, Bounded, Rounding, Way};
 pub struct WeightedValues;
 
 /// Wrong ways of [`WeightedValues`].
-pub(crate) const WRONG: &[&str] = &["heads-merged-backwards"];
+pub(crate) const WRONG: &[&str] = &["heads-merged-backwards", "heads-tiled"];
 
 /// The merged heads `[B, S, H·Dh]`, the last of them first.
 pub(crate) fn merged_backwards(context: &mut impl Numbers, heads: usize) {

@@ -85,7 +85,8 @@ fn an_output_is_stored_where_outputs_are_rounded() {
 
 #[test]
 fn constants_and_storage_are_read_by_their_names() {
-    let constants = r#"{"add":2,"exp":4,"exp2-slope":3,"tanh":6,"erf":6,"inverse-root":4,"division":2}"#;
+    let constants = r#"{"add":2,"exp":4,"exp2-slope":3,"tanh":6,"erf":6,"inverse-root":4,"division":2,"power":4,
+        "trigonometric":4}"#;
     assert_eq!(serde_json::from_str::<Constants>(constants).unwrap(), Constants::default());
     assert!(serde_json::from_str::<Constants>(r#"{"exp":4}"#).is_err());
     let storage = r#"{"format":"bf16","rounds":["inputs","intermediates"]}"#;

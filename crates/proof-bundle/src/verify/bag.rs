@@ -8,7 +8,8 @@ use std::path::Path;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use super::{Problem, Room, VerifyError, io_at, sound_if_none};
-use crate::bag::{self, DECLARATION, TAG_FILES, TAG_MANIFEST};
+use crate::bag::{self, DECLARATION, TAG_FILES};
+use crate::layout::TAG_MANIFEST;
 use crate::layout::is_path;
 use crate::name::is_bundle_name;
 use crate::{Digest, FORMAT, FormatVersion};

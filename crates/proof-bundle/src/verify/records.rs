@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use capture::Case;
-use checkpoint_spec::{CaseAssay, Results, SpecSet};
+use checkpoint_spec::{Architecture, CaseAssay, Results, SpecError, SpecSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -133,7 +133,7 @@ pub(super) fn check_layout(bag: &SoundBag, records: &Records) -> Room<()> {
     let mut needed: BTreeSet<String> = fixed.map(str::to_owned).into();
     let schemas = schemas().map_err(VerifyError::Schema)?;
     needed.extend(schemas.iter().map(|(path, _)| (*path).to_owned()));
-    needed.extend(layout::beside_materials(&records.materials));
+    needed.extend(records.materials.beside());
     let known = needed.len();
     needed.extend(records.cases.iter().map(|case| case_path(&case.id)));
     let numbers = with_numbers(results, &records.materials);
@@ -197,9 +197,13 @@ fn check_list(bag: &SoundBag, records: &Records, allowed: &BTreeSet<String>) -> 
 /// The specs to judge by: those that were asked for, or the verifier's own. Never the bundle's: it cannot bring the law it
 /// is judged by.
 pub(super) fn law(asked: Option<&[(String, String)]>, results: &Results) -> Room<Law> {
-    let family = &results.architecture.family;
+    let Architecture { family, features, .. } = &results.architecture;
     let sources = asked.map_or_else(|| SpecSet::sources(family), |asked| Ok(asked.to_vec()));
-    let law = sources.and_then(|sources| Ok(Law { set: SpecSet::parse(sources.clone())?, sources }));
+    let of_features = |sources: Vec<_>| {
+        let set = SpecSet::parse_for(sources.clone(), features)?;
+        Ok::<_, SpecError>(Law { set, sources })
+    };
+    let law = sources.and_then(of_features);
     Ok(law.map_err(|error| vec![Problem::at(layout::RESULTS, error.to_string())]))
 }
 

@@ -7,8 +7,9 @@ use capture::Precision;
 use checkpoint_spec::{ComparisonVerdict, Verdict};
 
 use super::*;
-use crate::bag::{TAG_FILES, TAG_MANIFEST};
+use crate::bag::TAG_FILES;
 use crate::fixtures::{Run, consumed_tokens, files, forge_captures, forge_manifests, identity};
+use crate::layout::TAG_MANIFEST;
 use crate::layout::{self, manifest};
 
 /// The problems of a bundle after something was done to it; `forge` makes the manifests agree with what was done.

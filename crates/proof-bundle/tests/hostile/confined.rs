@@ -101,5 +101,6 @@ fn named(model: &str) -> Option<Architecture> {
         layers,
         sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
         constants: [("epsilon".to_owned(), 1e-5)].into(),
+        features: std::collections::BTreeSet::new(),
     })
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::budget::share;
 use crate::lanes::BLOCK;
-use crate::{LayoutMismatch, Tensor};
+use crate::{LayoutMismatch, Slice, Tensor};
 
 const UNIT: f64 = 1.0 / 16_777_216.0;
 

@@ -1,7 +1,5 @@
 //! The elements that take part in a regression, quantity by quantity.
 
-use super::sums::Terms;
-
 /// All elements of a tensor. Those that take no part have a weight of 0, and nothing else either: they add nothing.
 pub(crate) struct Points {
     y: Vec<f64>,
@@ -30,6 +28,12 @@ pub(super) struct Range<'a> {
     error: &'a [f64],
     bound: &'a [f64],
     weight: &'a [f64],
+}
+
+/// What is summed over the points of an index.
+pub(super) trait Terms<const N: usize>: Copy {
+    /// The terms of one point.
+    fn of(self, point: Point) -> [f64; N];
 }
 
 impl Point {

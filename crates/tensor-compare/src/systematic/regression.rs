@@ -39,9 +39,7 @@
 //!
 //! This is what bounds slices of few elements, whose `t` is astronomic.
 
-use super::points::Point;
-use super::shared::SharedError;
-use super::sums::Terms;
+use super::points::{Point, Terms};
 use crate::RoundingBudget;
 
 /// Elements below which two coefficients and a residual cannot be told apart.
@@ -86,6 +84,17 @@ impl Terms<2> for Spread {
         let weighted = weight * d;
         [weighted * d, weighted * (error - self.error_mean)]
     }
+}
+
+/// What shared errors may add to the coefficients, in rounding units.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SharedError {
+    pub(super) scale: f64,
+    pub(super) offset: f64,
+}
+
+impl SharedError {
+    pub(super) const NONE: Self = Self { scale: 0.0, offset: 0.0 };
 }
 
 /// The line through the points of an index.

@@ -15,20 +15,9 @@
 //! `W_r·ρ_r` is at most `Σ_row w·|d|·M`, all that errors within the budget can do: so a row of zeros, which has no
 //! scale, does not excuse every other.
 
-use super::points::{Point, Points};
-use super::regression::Line;
-use super::sums::{Layout, Terms, sums};
-
-/// What shared errors may add to the coefficients, in rounding units.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SharedError {
-    pub(super) scale: f64,
-    pub(super) offset: f64,
-}
-
-impl SharedError {
-    pub(super) const NONE: Self = Self { scale: 0.0, offset: 0.0 };
-}
+use super::points::{Point, Points, Terms};
+use super::regression::{Line, SharedError};
+use super::sums::{Layout, sums};
 
 /// For every index of the slice. Empty where a slice has one element of each row: those share nothing.
 pub(super) fn of_rows(

@@ -1,6 +1,6 @@
 //! Sums over the points of every index of a slice.
 
-use super::points::{Point, Points};
+use super::points::{Points, Terms};
 use crate::{Shape, Slice};
 
 /// Where the elements of one index lie: in runs, one index after the other, over and over.
@@ -9,12 +9,6 @@ pub(super) struct Layout {
     pub(super) indices: usize,
     /// Elements in a row that belong to the same index; not 0.
     pub(super) run: usize,
-}
-
-/// What is summed over the points of an index.
-pub(super) trait Terms<const N: usize>: Copy {
-    /// The terms of one point.
-    fn of(self, point: Point) -> [f64; N];
 }
 
 /// Independent accumulators of a sum.

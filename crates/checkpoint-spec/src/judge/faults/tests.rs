@@ -24,6 +24,7 @@ fn architecture(layers: usize) -> Architecture {
         layers,
         sizes: sizes.map(|(symbol, size)| (symbol.to_owned(), size)).into(),
         constants: BTreeMap::new(),
+        features: std::collections::BTreeSet::new(),
     }
 }
 
@@ -36,6 +37,8 @@ fn fault() -> FaultSpec {
         needs: Vec::new(),
         equivalent: None,
         fast: true,
+        when: Vec::new(),
+        unless: Vec::new(),
         places: Vec::new(),
     }
 }

@@ -5,8 +5,6 @@ use graph::InputTemplate;
 
 use crate::spec::{ActivationSpec, Judgement, Kind, NonFinitePolicy, Rule, SpecSet, Steps};
 
-/// Symbols of the model.
-const MODEL: &[&str] = &["C", "D", "H", "Dh", "F", "V"];
 /// Symbols of the case.
 const CASE: &[&str] = &["B", "T", "N"];
 /// Symbols of a step.
@@ -14,7 +12,7 @@ const STEP: &[&str] = &["S", "P", "K"];
 
 pub(super) fn validate(set: &SpecSet, activation: &ActivationSpec) -> Result<(), String> {
     check_name(activation)?;
-    check_shape(activation)?;
+    check_shape(set, activation)?;
     check_judgement(set, activation)?;
     check_values(activation)?;
     activation.all_inputs().iter().try_for_each(|input| {
@@ -36,13 +34,13 @@ fn check_name(activation: &ActivationSpec) -> Result<(), String> {
     Ok(())
 }
 
-fn check_shape(activation: &ActivationSpec) -> Result<(), String> {
+fn check_shape(set: &SpecSet, activation: &ActivationSpec) -> Result<(), String> {
     let of_case = activation.steps == Steps::Case;
     for symbol in &activation.shape {
         let symbol = symbol.as_str();
         let of_step = STEP.contains(&symbol);
         let number = symbol.parse::<usize>().is_ok_and(|size| size > 0 && size.to_string() == symbol);
-        if !(MODEL.contains(&symbol) || CASE.contains(&symbol) || of_step || number) {
+        if !(set.family.sizes.contains_key(symbol) || CASE.contains(&symbol) || of_step || number) {
             return Err(format!("the shape has an unknown symbol `{symbol}`"));
         }
         if of_step && of_case {
@@ -120,7 +118,7 @@ fn check_values(activation: &ActivationSpec) -> Result<(), String> {
     {
         return Err(format!("[{low}, {high}] is no range of floats"));
     }
-    let masks = activation.non_finite == NonFinitePolicy::NegativeInfinityAfterQuery;
+    let masks = activation.non_finite != NonFinitePolicy::Never;
     let ends = activation.shape.ends_with(&["S".to_owned(), "K".to_owned()]);
     if masks && !(float && ends) {
         return Err("−∞ after the query needs floats of shape […, S, K]".to_owned());

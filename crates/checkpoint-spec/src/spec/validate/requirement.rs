@@ -7,12 +7,9 @@ use crate::Check;
 use crate::spec::{ActivationSpec, Kind, Requirement, Spec};
 
 pub(super) fn validate_all(spec: &Spec) -> Result<(), String> {
-    for (index, requirement) in spec.requirements.iter().enumerate() {
-        let expected = format!("{}.{}", spec.id, index + 1);
-        if requirement.id != expected {
-            return Err(format!("requirement `{}` stands where `{expected}` must be", requirement.id));
-        }
-        validate(spec, requirement).map_err(|problem| format!("requirement {expected}: {problem}"))?;
+    for requirement in &spec.requirements {
+        validate(spec, requirement)
+            .map_err(|problem| format!("requirement {}: {problem}", requirement.id))?;
     }
     spec.activations.iter().try_for_each(|activation| covered(spec, activation))
 }

@@ -7,11 +7,9 @@ use checkpoint_spec::{Measured, Required};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::faults::{Fault, Injection};
+use super::faults::Fault;
 use super::ground::Ground;
 use super::rules::{Rule, Sight, Site};
-use crate::fault::chain;
-use crate::fault::look::Look;
 
 /// What became of one bug at one place.
 #[derive(Clone, Debug, Serialize)]
@@ -72,7 +70,7 @@ pub struct Correct {
     pub refused_by_others: [u64; Rule::OTHERS.len()],
 }
 
-/// What the rules say of the Rust GPT-2 as it is.
+/// What the rules say of the graph as it is, computed in f32.
 pub(super) fn correct(ground: &Ground<'_>) -> Result<Correct> {
     let mut correct = Correct {
         elements: 0.0.into(),
@@ -103,7 +101,7 @@ fn seen<'a>(
     run: &Capture,
     wanted: impl Fn(&TensorName) -> bool + Sync,
 ) -> Result<Vec<(&'a Required, &'a str, Sight)>> {
-    let look = |required: &'a Required| {
+    let look = |&required: &&'a Required| {
         let site = Site::open(ground, required, run)?;
         let sight =
             |site: Site<'a>| Ok((required, site.checkpoint, site.look(run.require(&required.name)?)?));
@@ -123,14 +121,14 @@ fn worse(figure: &mut Measured, place: &mut String, found: f64, name: &str) {
 
 /// What the rules say of a fault.
 pub(super) fn examine(ground: &Ground<'_>, fault: &Fault) -> Result<Row> {
-    let faulty = inject(ground, fault)?;
+    let faulty = ground.mutated(fault.nodes.clone())?;
     let changed = |name: &TensorName| faulty.tensors.get(name) != ground.run.tensors.get(name);
     let sights = seen(ground, &faulty, changed)?;
     let (mut first, mut used, mut accused) = (None, Measured(0.0), Vec::new());
     let mut others = [false; Rule::OTHERS.len()];
     for (required, checkpoint, sight) in &sights {
         let name = &required.name;
-        if *checkpoint == fault.checkpoint {
+        if *checkpoint == fault.checkpoint.as_str() {
             used = used.or_worse(sight.elements.into()).or_worse(sight.systematic_used().into());
             let Some(site) = Site::open(ground, required, &ground.run)? else { continue };
             let as_it_was = site.look(ground.run.require(name)?)?;
@@ -145,9 +143,9 @@ pub(super) fn examine(ground: &Ground<'_>, fault: &Fault) -> Result<Row> {
         }
     }
     Ok(Row {
-        bug: fault.bug.to_owned(),
+        bug: fault.bug.clone(),
         place: fault.place.clone(),
-        checkpoint: fault.checkpoint.to_owned(),
+        checkpoint: fault.checkpoint.clone(),
         budget: match first {
             Some(first) => Budget::Seen(first),
             None if sights.is_empty() => Budget::ChangesNothing,
@@ -164,30 +162,6 @@ fn seen_at(checkpoint: &str, name: &TensorName, sight: &Sight) -> First {
         activation: name.activation.clone(),
         elements: sight.elements.into(),
         systematic: sight.systematic_used().into(),
-    }
-}
-
-/// The run with the fault in it. Only the faulty component differs, so that what follows is carried on by correct ones.
-fn inject(ground: &Ground<'_>, fault: &Fault) -> Result<Capture> {
-    match &fault.injection {
-        Injection::Model(change) => {
-            let mut model = ground.model.clone();
-            change(&mut model);
-            Ok(model.run(&ground.case)?)
-        }
-        Injection::Component(component) if ground.is_given => {
-            let mut faulty = ground.run.clone();
-            for (name, correct) in &ground.run.tensors {
-                let look = Look::new(ground.model, &ground.case, name, &ground.run, correct);
-                if let Some(tensor) = component(&look)? {
-                    faulty.tensors.insert(name.clone(), tensor);
-                }
-            }
-            Ok(faulty)
-        }
-        Injection::Component(component) => {
-            chain::run(ground.model, &ground.case, &ground.run, component.as_ref())
-        }
     }
 }
 

@@ -77,7 +77,8 @@ pub(super) struct Site<'a> {
     /// Where it is.
     pub required: &'a Required,
     oracle: Tensor,
-    expected: Vec<f64>,
+    /// What it would be without any error.
+    pub expected: Vec<f64>,
     bound: Tensor,
     budget: RoundingBudget,
     tolerance: Option<Tolerance>,
@@ -101,10 +102,11 @@ impl<'a> Site<'a> {
         required: &'a Required,
         run: &Capture,
     ) -> Result<Option<Self>> {
-        let Ground { specs, oracle: model, case, confidence, .. } = ground;
+        let (specs, model, carrier) = (ground.specs, ground.model, ground.carrier);
+        let confidence = carrier.setting.confidence;
         let activation = specs.of(required);
-        let Some(budget) = specs.budget(activation, *confidence, Precision::F32) else { return Ok(None) };
-        let observed = Observed { model, case, source: run, rules: ground.rules() };
+        let Some(budget) = specs.budget(activation, confidence, Precision::F32) else { return Ok(None) };
+        let observed = Observed { model, case: &carrier.case, source: run, rules: ground.rules() };
         let Operand::Floats(Bounded { value, error: Some(error), .. }) = observed.isolated(&required.name)?
         else {
             return Ok(None);

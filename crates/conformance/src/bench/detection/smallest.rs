@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use capture::Tensor;
-use checkpoint_spec::{Required, direct_inputs};
-use ndarray::{ArrayView2, Axis, Slice};
+use checkpoint_spec::Required;
+use graph::{ArrayChange, Change, ElementChange, Operation, SliceChange, WeightChange, Which, WhichElement};
+use oracle::{Observed, Operand};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -80,9 +81,9 @@ pub struct Row {
 
 /// For each of the main activations, bug by bug: in the first, a middle and the last layer.
 pub(super) fn table(ground: &Ground<'_>) -> Result<Vec<Row>> {
-    let layers = ground.oracle.architecture.layers;
+    let layers = ground.model.architecture.layers;
     let tried = [0, layers / 2, layers - 1];
-    let is_tried = |required: &&Required| {
+    let is_tried = |required: &&&Required| {
         required.name.step == Some(0) && required.layer.is_none_or(|layer| tried.contains(&layer))
     };
     let rows: Result<Vec<Vec<Row>>> = ACTIVATIONS
@@ -187,92 +188,48 @@ impl Row {
     }
 }
 
-/// What a bug of factor 1 adds to each element.
+/// What a bug of factor 1 adds to each element; each of them adds in proportion to its factor.
 fn direction(ground: &Ground<'_>, site: &Site<'_>, bug: Bug) -> Result<Option<Vec<f64>>> {
-    let correct = ground.run.require(&site.required.name)?.view().to_f64_lossy();
-    let (run, columns) = columns(site);
-    let in_column = |position: usize| position / run % columns == columns / 2;
-    Ok(Some(match bug {
-        Bug::Scale => correct,
-        Bug::Column => {
-            correct.iter().enumerate().map(|(at, &y)| if in_column(at) { y } else { 0.0 }).collect()
+    let Some(change) = change(site, bug) else { return Ok(None) };
+    let (model, case) = (ground.model, &ground.carrier.case);
+    let observed = Observed { model, case, source: &ground.run, rules: ground.rules() };
+    Ok(match observed.under(&site.required.name, [&change])? {
+        Operand::Floats(found) => {
+            Some(found.value.values.iter().zip(&site.expected).map(|(ill, right)| ill - right).collect())
         }
-        Bug::Offset => {
-            let mean_square = correct.iter().map(|y| y * y).sum::<f64>() / correct.len() as f64;
-            vec![mean_square.sqrt(); correct.len()]
-        }
-        Bug::Element => {
-            let chosen = median_size(&correct);
-            correct.iter().enumerate().map(|(at, &y)| if at == chosen { y } else { 0.0 }).collect()
-        }
-        Bug::Weight => {
-            let Some(weight) = weight(ground, site.required, &site.activation.name) else { return Ok(None) };
-            one_weight(ground, site, weight, columns / 2)?
-        }
-    }))
-}
-
-/// How far the elements of a column, or a head, lie in a row, and how many columns there are.
-fn columns(site: &Site<'_>) -> (usize, usize) {
-    let dimensions = site.required.shape.dimensions();
-    let by_symbol = |symbol: &str| site.activation.shape.iter().position(|dimension| dimension == symbol);
-    match (by_symbol("H"), by_symbol("Dh")) {
-        (Some(heads), Some(_)) => (1, dimensions[heads..].iter().product()),
-        (Some(heads), None) => (dimensions[heads + 1..].iter().product(), dimensions[heads]),
-        _ => (1, dimensions.last().copied().unwrap_or(1)),
-    }
-}
-
-/// The element whose size is the median of all that are not 0.
-pub(super) fn median_size(values: &[f64]) -> usize {
-    let mut order: Vec<usize> = (0..values.len()).filter(|&at| values[at] != 0.0).collect();
-    order.sort_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
-    order.get(order.len() / 2).copied().unwrap_or(0)
-}
-
-/// The matrix `[in, out]` that makes the activation from its only input.
-pub(super) fn weight<'a>(
-    ground: &Ground<'a>,
-    required: &Required,
-    template: &str,
-) -> Option<ArrayView2<'a, f32>> {
-    let model = ground.model;
-    let block = || required.layer.and_then(|layer| model.blocks.get(layer));
-    let third = |part: usize| {
-        let width = model.config.width;
-        let columns = Slice::from(part * width..(part + 1) * width);
-        Some(block()?.attn.c_attn.weight.slice_axis(Axis(1), columns))
-    };
-    Some(match template {
-        "h.{l}.attn.q" => third(0)?,
-        "h.{l}.attn.v" => third(2)?,
-        "h.{l}.attn.out" => block()?.attn.c_proj.weight.view(),
-        "h.{l}.mlp.fc" => block()?.mlp.c_fc.weight.view(),
-        "h.{l}.mlp.out" => block()?.mlp.c_proj.weight.view(),
-        "logits" => model.head.t(),
-        _ => return None,
+        Operand::Tokens(_) => None,
     })
 }
 
-fn one_weight(
-    ground: &Ground<'_>,
-    site: &Site<'_>,
-    weight: ArrayView2<'_, f32>,
-    column: usize,
-) -> Result<Vec<f64>> {
-    let inputs = direct_inputs(ground.specs, &ground.oracle.architecture, &ground.case, site.required);
-    let x = match inputs.first() {
-        Some(name) => ground.run.require(name)?.view().to_f32()?,
-        None => Vec::new(),
-    };
-    let of_column: Vec<f64> = weight.column(column).iter().map(|&w| w.into()).collect();
-    let row = median_size(&of_column);
-    let (into, out) = weight.dim();
-    let mut direction = vec![0.0; site.required.shape.elements()];
-    for (x, direction) in x.chunks_exact(into).zip(direction.chunks_exact_mut(out)) {
-        direction[column] = of_column[row] * f64::from(x[row]);
+/// The bug as a change of the activation; none where it cannot be, as a weight where there is no matrix.
+fn change(site: &Site<'_>, bug: Bug) -> Option<Change> {
+    let twice = ArrayChange::Scale(2.0);
+    let one = |at, change| ArrayChange::Element(Box::new(ElementChange { at, change }));
+    Some(match bug {
+        Bug::Scale => Change::Output(twice),
+        Bug::Column => Change::Output(in_column(&site.activation.shape, twice)),
+        Bug::Offset => Change::Output(ArrayChange::Offset(1.0)),
+        Bug::Element => Change::Output(one(WhichElement::Median, twice)),
+        Bug::Weight => {
+            let Some(Operation::Linear { .. }) = site.activation.op else { return None };
+            let change = slice(1, Which::Middle, one(WhichElement::Median, twice));
+            Change::Weight(WeightChange { of: "weight".to_owned(), change, stored: false })
+        }
+    })
+}
+
+/// A change of the column in the middle, of heads side by side, or of the head in the middle.
+fn in_column(shape: &[String], change: ArrayChange) -> ArrayChange {
+    let axis = |symbol: &str| shape.iter().rev().zip(1..).find(|(found, _)| *found == symbol);
+    match (axis("H"), axis("Dh")) {
+        (Some(_), Some(_)) => slice(-2, Which::Middle, slice(-1, Which::First, change)),
+        (Some((_, back)), None) => slice(-back, Which::Middle, change),
+        _ => slice(-1, Which::Middle, change),
     }
-    Ok(direction)
+}
+
+fn slice(axis: i32, at: Which, change: ArrayChange) -> ArrayChange {
+    ArrayChange::Slice(Box::new(SliceChange { axis, at, change }))
 }
 
 #[cfg(test)]
@@ -305,11 +262,5 @@ mod tests {
         assert_eq!(Factor(0.1).or_better(Factor(0.2)), Factor(0.1));
         assert_eq!(Unseen.or_better(Factor(0.2)), Factor(0.2));
         assert_eq!(Factor(0.1).or_better(RefusesCorrect), RefusesCorrect);
-    }
-
-    #[test]
-    fn the_median_is_of_sizes_other_than_0() {
-        assert_eq!(median_size(&[0.0, -5.0, 0.0, 1.0, 3.0]), 4);
-        assert_eq!(median_size(&[]), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::sums::Terms;
+use super::super::points::Terms;
 use super::*;
 
 #[derive(Clone, Copy, Debug)]
