@@ -30,7 +30,7 @@ class RecordedAssay:
 
     def __init__(self, evidence: Evidence, case: Case) -> None:
         self._evidence, self._case, self._path = evidence, case, assay_path(case.id)
-        record = read_record(self._path, evidence.bag.read(self._path, LARGEST), records.ASSAY)
+        record = read_record(self._path, evidence.bag.read(self._path, LARGEST), records.ASSAY, evidence.bag.version)
         self._record: dict[str, Any] = record["assay"]
         self._same("case", case.id, self._record["case"])
         self.assayed = Assayed(case)

@@ -42,6 +42,7 @@ class Bag:
     sizes: dict[str, int]  # bytes of every file, by its path in the bag, as the walk saw it
     digests: dict[str, str]  # SHA-256 of every file that a manifest lists, as found
     name: str  # as bag-info.txt says it
+    version: str  # of the format, as bag-info.txt says it
 
     def payload(self) -> list[str]:
         return sorted(path for path in self.sizes if path.startswith("data/"))
@@ -107,9 +108,10 @@ def open_bag(folder: Path) -> Bag:
         sizes[path] = size
         if len(sizes) > MOST_FILES:
             raise InvalidEvidenceError(str(folder), f"at most {MOST_FILES} files", "more")
-    bag = Bag(folder, dict(sorted(sizes.items())), {}, "")
+    bag = Bag(folder, dict(sorted(sizes.items())), {}, "", "")
     _check_case(bag)
-    bag = dataclasses.replace(bag, name=_check_tag_files(bag))
+    name, version = _check_tag_files(bag)
+    bag = dataclasses.replace(bag, name=name, version=version)
     tagged = _manifest(bag, TAG_MANIFEST)
     payload = _manifest(bag, "manifest-sha256.txt")
     _same_set(TAG_MANIFEST, TAGGED, tagged)
@@ -161,8 +163,8 @@ def _check_case(bag: Bag) -> None:
             raise InvalidEvidenceError(path, "paths that differ in more than case", f"{other} as well")
 
 
-def _check_tag_files(bag: Bag) -> str:
-    """The name of the bundle, as bag-info.txt says it."""
+def _check_tag_files(bag: Bag) -> tuple[str, str]:
+    """The name of the bundle and the version of its format, as bag-info.txt says them."""
     for path in [*TAGGED, TAG_MANIFEST]:
         if path not in bag.sizes:
             raise InvalidEvidenceError(path, "the tag file", "none")
@@ -185,7 +187,7 @@ def _check_tag_files(bag: Bag) -> str:
         raise InvalidEvidenceError("bag-info.txt", expected, brief(repr(data[:400])))
     if said[2] != oxum:
         raise InvalidEvidenceError("bag-info.txt", f"Payload-Oxum: {oxum}", said[2])
-    return said[1]
+    return said[1], version[1] if version is not None else ""
 
 
 def _text(path: str, data: bytes) -> str:

@@ -4,7 +4,7 @@ import re
 
 from bundle_verifier.problem import InvalidEvidenceError
 
-MAJOR, NEWEST_MINOR = 2, 0
+MAJOR, NEWEST_MINOR = 2, 1
 VERSION = re.compile(r"(0|[1-9][0-9]{0,4})\.(0|[1-9][0-9]{0,4})")
 READERS = {1: "trialplate 0.1"}
 LATER = "a later trialplate, such as the one that wrote it"

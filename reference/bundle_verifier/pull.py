@@ -17,8 +17,11 @@ class Pull:
         self.file, self.data, self.position = file, data, 0
         self._decoder = decoder
 
+    def startswith(self, literal: bytes) -> bool:
+        return self.data.startswith(literal, self.position)
+
     def take(self, literal: bytes) -> bool:
-        found = self.data.startswith(literal, self.position)
+        found = self.startswith(literal)
         self.position += len(literal) * found
         return found
 

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from bundle_verifier.problem import InvalidEvidenceError
 from bundle_verifier.pull import Pull, no_constant
-from bundle_verifier.schema import Array, Kind, MismatchError, Number, Record, dump, streams
+from bundle_verifier.schema import Array, Kind, MismatchError, Number, Record, Some, dump, streams
 
 DECODER = json.JSONDecoder(parse_float=Number.parse, parse_constant=no_constant)
 
@@ -35,12 +35,16 @@ class Stored(Sequence[Any]):
         return (self[index] for index in range(len(self)))
 
 
-def read_record(file: str, data: bytes, kind: Kind) -> Any:
+def read_record(file: str, data: bytes, kind: Kind, version: str) -> Any:
+    """The record, which must be of the bundle's version where it says one."""
     pull = Pull(file, data, DECODER)
     value = _read(pull, kind, "")
     pull.need(b"\n")
     if not pull.ended():
         raise InvalidEvidenceError(file, "nothing after the record", f"{len(data) - pull.position} bytes")
+    schema = value.get("schema")
+    if schema is not None and schema.rpartition("/")[2] != version:
+        raise InvalidEvidenceError(f"{file} schema", f"version {version}, as the bundle is of", schema)
     return value
 
 
@@ -53,9 +57,13 @@ def _read(pull: Pull, kind: Kind, path: str) -> Any:
 
 
 def _read_record(pull: Pull, kind: Record, path: str) -> dict[str, Any]:
-    value = {}
+    value: dict[str, Any] = {}
     for index, (name, field) in enumerate(kind.fields.items()):
-        pull.need(f"{',' if index else '{'}{dump(name)}:".encode())
+        start = f"{',' if index else '{'}{dump(name)}:".encode()
+        if isinstance(field, Some) and not pull.startswith(start):
+            value[name] = []
+            continue
+        pull.need(start)
         value[name] = _read(pull, field, f"{path}.{name}")
     pull.need(b"}")
     return value

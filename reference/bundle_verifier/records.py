@@ -1,5 +1,6 @@
 """The schemas of the records, field by field in the order in which they are written."""
 
+from bundle_verifier.format_version import MAJOR, NEWEST_MINOR
 from bundle_verifier.schema import (
     Always,
     Array,
@@ -14,10 +15,17 @@ from bundle_verifier.schema import (
     Maybe,
     Measured,
     Record,
+    Some,
     Tagged,
     Text,
     Word,
 )
+
+
+def _schema(record: str) -> Word:
+    """The schemas of a record in every version that is read."""
+    return Word(*(f"trialplate/{record}/{MAJOR}.{minor}" for minor in range(NEWEST_MINOR + 1)))
+
 
 TEXT, COUNT, MEASURE, FLAG = Text(), Integer(), Measured(), Boolean()
 DIGEST = Text("[0-9a-f]{64}")
@@ -108,6 +116,14 @@ QUORUM = Record(
     disagreement=Maybe(FINDING),
 )
 DIVERGENCE = Record(checkpoint=TEXT, activation=TEXT, case=TEXT, step=Maybe(COUNT), mode=MODE, reason=REASON)
+DIAGNOSIS = Record(
+    checkpoint=TEXT,
+    activation=TEXT,
+    case=TEXT,
+    step=Maybe(COUNT),
+    tried=COUNT,
+    named=Array(Record(id=TEXT, what=TEXT, used=MEASURE)),
+)
 KILLER = Record(by=TEXT, reason=REASON, tensor=Maybe(TEXT), mode=Maybe(MODE), margin=Maybe(MEASURE), message=TEXT)
 OBSERVATION = Record(id=TEXT, changed=FLAG, killer=Maybe(KILLER), refusals=Map(VERDICT), verdict=VERDICT)
 FAULT = Record(
@@ -186,7 +202,7 @@ ARCHITECTURE: dict[str, Kind] = {
     "constants": Map(Constant()),
 }
 RESULTS = Record(
-    schema=Word("trialplate/results/2.0"),
+    schema=_schema("results"),
     model=TEXT,
     architecture=Either("features", Record(**ARCHITECTURE, features=Array(Text("[a-z0-9-]+"))), Record(**ARCHITECTURE)),
     subject=IDENTITY,
@@ -195,6 +211,7 @@ RESULTS = Record(
     quorum=QUORUM,
     checkpoints=Array(CHECKPOINT),
     first_divergence=Maybe(DIVERGENCE),
+    diagnoses=Some(DIAGNOSIS),
     faults=FAULTS,
     peers=Array(PEER),
     growth=Array(GROWTH, stream=True),
@@ -212,7 +229,7 @@ RESULTS = Record(
 FILE = Record(name=TEXT, bytes=COUNT, sha256=DIGEST)
 FILES = Array(FILE)
 MATERIALS = Record(
-    schema=Word("trialplate/materials/2.0"),
+    schema=_schema("materials"),
     git=Maybe(Record(commit=TEXT, tree=TEXT, dirty=FLAG)),
     diff=Known(Record(bytes=COUNT, sha256=DIGEST, in_bundle=FLAG)),
     cargo_lock=DIGEST,
@@ -242,14 +259,14 @@ CASE = Record(
 )
 
 CAPTURES = Record(
-    schema=Word("trialplate/captures/2.0"),
+    schema=_schema("captures"),
     captures=Array(Record(path=TEXT, bytes=COUNT, sha256=DIGEST, stored=FLAG)),
 )
 
 TENSOR_NAME = Record(step=Maybe(COUNT), activation=TEXT)
 REQUIRED = Record(spec=COUNT, activation=COUNT, name=TENSOR_NAME, layer=Maybe(COUNT), shape=Array(COUNT), dtype=DTYPE)
 ASSAY = Record(
-    schema=Word("trialplate/assay/2.0"),
+    schema=_schema("assay"),
     assay=Record(
         case=TEXT,
         observations=Array(

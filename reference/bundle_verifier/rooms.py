@@ -97,7 +97,7 @@ def check_model_in_bundle(evidence: Evidence) -> None:
 def _record(bag: Bag, path: str, kind: Any, most: int = LARGEST_RECORD) -> Any:
     if path not in bag.sizes:
         raise InvalidEvidenceError(path, "the record", "none")
-    return read_record(path, bag.read(path, most), kind)
+    return read_record(path, bag.read(path, most), kind, bag.version)
 
 
 def _check_reservation(results: dict[str, Any], materials: dict[str, Any]) -> None:

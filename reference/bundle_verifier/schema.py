@@ -152,6 +152,15 @@ class Ascending(Array):
             raise MismatchError("an array in ascending order, nothing twice", value)
 
 
+class Some(Array):
+    """A list that is left out where nothing is in it."""
+
+    def check(self, value: Any) -> None:
+        super().check(value)
+        if not value:
+            raise MismatchError("an array that is not empty, or no such field", value)
+
+
 class Map:
     def __init__(self, kind: Kind) -> None:
         self._kind, self.plain = kind, kind.plain

@@ -119,7 +119,7 @@ def _files(folder: Path) -> list[WeightFile]:
 def _open(path: Path) -> WeightFile:
     """Through links, as caches of models have them."""
     real = path.resolve(strict=True)
-    return WeightFile(Bag(real.parent, {real.name: real.stat().st_size}, {}, ""), real.name)
+    return WeightFile(Bag(real.parent, {real.name: real.stat().st_size}, {}, "", ""), real.name)
 
 
 def _index(path: Path) -> dict[str, str]:

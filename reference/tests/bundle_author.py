@@ -231,4 +231,4 @@ def _evidence(folder: Path, specs: Path, materials: dict[str, Any], precision: s
         "cases": [{"id": "tiny", "about": "", "batch": 2, "tokens": 3, "steps": 2, "generate": 2}],
     }
     sizes = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
-    return Evidence(Bag(folder, sizes, {}, ""), own, Plan(own, architecture), results, materials, [case()])
+    return Evidence(Bag(folder, sizes, {}, "", "2.0"), own, Plan(own, architecture), results, materials, [case()])

@@ -141,7 +141,7 @@ def test_a_value_that_takes_too_much_is_beyond_means_and_not_invalid() -> None:
 
 def test_a_stream_is_checked_once_and_parsed_again_when_asked() -> None:
     kind = Record(name=Text(), items=Array(Record(n=Integer()), stream=True), end=Integer())
-    value = read_record("x", b'{"name":"a","items":[{"n":0},{"n":1},{"n":2}],"end":7}\n', kind)
+    value = read_record("x", b'{"name":"a","items":[{"n":0},{"n":1},{"n":2}],"end":7}\n', kind, "2.1")
     assert isinstance(value["items"], Stored)
     assert [item["n"] for item in value["items"]] == [0, 1, 2]
     assert (value["items"][1:], len(value["items"]), value["end"]) == ([{"n": 1}, {"n": 2}], 3, 7)
@@ -156,7 +156,7 @@ def test_a_stream_is_checked_once_and_parsed_again_when_asked() -> None:
         b'{"items":[],"name":"a","end":7}\n',
     ):
         with pytest.raises(InvalidEvidenceError):
-            read_record("x", wrong, kind)
+            read_record("x", wrong, kind, "2.1")
 
 
 def test_a_tensor_is_read_in_pieces_of_whole_rows() -> None:

@@ -27,7 +27,7 @@ pub use stored::{Keep, StoredTensors};
 use crate::{Architecture, Measured};
 
 /// Version of [`Results`].
-pub const RESULTS_SCHEMA: &str = "trialplate/results/2.0";
+pub const RESULTS_SCHEMA: &str = "trialplate/results/2.1";
 
 /// Everything a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

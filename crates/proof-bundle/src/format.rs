@@ -27,7 +27,9 @@ pub struct FormatVersion {
 /// - 2.0: the version in `bag-info.txt`, and records that follow from it. Materials gain the subject's executable and
 ///   build, features of the CPU, the diff of a dirty work tree; small weights come with the bundle; names tell what makes
 ///   a bundle weaker, and end in the beginning of the payload's digest.
-pub const FORMAT: FormatVersion = FormatVersion { major: FormatMajor(2), minor: FormatMinor(0) };
+/// - 2.1: results may say which bug it is (`diagnoses`), an architecture may have `features`, and specs may hold what exists
+///   with some of them only, mutations of operations, and places of faults.
+pub const FORMAT: FormatVersion = FormatVersion { major: FormatMajor(2), minor: FormatMinor(1) };
 
 /// Programs that read a major version, newest last.
 const READERS: [(FormatMajor, &str); 2] =
@@ -125,7 +127,7 @@ impl FormatVersion {
 }
 
 impl RecordKind {
-    /// The schema that is written here: `trialplate/materials/2.0`.
+    /// The schema that is written here: `trialplate/materials/2.1`.
     pub fn schema(self) -> String {
         self.schema_of(FORMAT)
     }
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn schemas_follow_from_the_version() {
-        assert_eq!(RecordKind::Materials.schema(), "trialplate/materials/2.0");
+        assert_eq!(RecordKind::Materials.schema(), "trialplate/materials/2.1");
         assert_eq!(RecordKind::Results.schema(), RESULTS_SCHEMA);
         assert_eq!(RecordKind::Case.version("trialplate/case/2.7"), Ok(FormatVersion::new(2, 7)));
         assert_eq!(RecordKind::Case.version("trialplate/case/1"), Ok(FormatVersion::new(1, 0)));

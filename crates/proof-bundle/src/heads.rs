@@ -149,7 +149,7 @@ mod tests {
         let bundle = run.write();
         let info = fs::read_to_string(bundle.join("bag-info.txt")).unwrap();
         for (line, reader) in [("", "trialplate 0.1;"), ("Trialplate-Format: 3.0\n", "a later trialplate")] {
-            fs::write(bundle.join("bag-info.txt"), info.replace("Trialplate-Format: 2.0\n", line)).unwrap();
+            fs::write(bundle.join("bag-info.txt"), info.replace("Trialplate-Format: 2.1\n", line)).unwrap();
             let told = read(&bundle).unwrap_err();
             assert!(told.contains(&format!("is read by {reader}")), "{told}");
         }

@@ -50,7 +50,7 @@ fn the_layout_is_that_of_the_design() {
     let payload = files.iter().filter(|(path, _)| path.starts_with("data/"));
     let octets: usize = payload.clone().map(|(_, bytes)| bytes.len()).sum();
     let info = String::from_utf8(files["bag-info.txt"].clone()).unwrap();
-    assert!(info.contains("Trialplate-Format: 2.0\n"), "{info}");
+    assert!(info.contains("Trialplate-Format: 2.1\n"), "{info}");
     assert!(info.contains("Bagging-Date: 2025-01-01\n"), "{info}");
     assert!(info.contains(&format!("External-Identifier: {name}\n")), "{info}");
     assert!(info.contains(&format!("Payload-Oxum: {octets}.{}\n", payload.count())), "{info}");

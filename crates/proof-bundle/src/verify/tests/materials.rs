@@ -9,7 +9,7 @@ use crate::{Demands, Digest, Known, layout, verify, verify_as};
 /// The problem of a bundle whose `bag-info.txt` names that version, or none.
 #[track_caller]
 fn assert_refused(line: &str, part: &str) {
-    let problems = after(false, |bundle| edit(bundle, "bag-info.txt", "Trialplate-Format: 2.0\n", line));
+    let problems = after(false, |bundle| edit(bundle, "bag-info.txt", "Trialplate-Format: 2.1\n", line));
     assert_one(&problems, "bag-info.txt", part);
 }
 
@@ -17,7 +17,7 @@ fn assert_refused(line: &str, part: &str) {
 fn a_bundle_of_another_format_is_refused_by_name() {
     assert_refused("", "format 1.0 is read by trialplate 0.1");
     assert_refused("Trialplate-Format: 3.0\n", "format 3.0 is read by a later trialplate");
-    assert_refused("Trialplate-Format: 2.1\n", "format 2.1 is newer than 2.0");
+    assert_refused("Trialplate-Format: 2.2\n", "format 2.2 is newer than 2.1");
     assert_refused("Trialplate-Format: two\n", "`two` is no version");
     assert_refused("Trialplate-Format: 2.00\n", "`2.00` is no version");
 }
@@ -25,7 +25,7 @@ fn a_bundle_of_another_format_is_refused_by_name() {
 #[test]
 fn a_record_of_another_version_than_its_bundle_is_refused() {
     for (path, kind) in [(layout::MATERIALS, "materials"), (layout::CAPTURES, "captures")] {
-        let (from, to) = (format!("trialplate/{kind}/2.0"), format!("trialplate/{kind}/2.1"));
+        let (from, to) = (format!("trialplate/{kind}/2.1"), format!("trialplate/{kind}/2.2"));
         let problems = after(true, |bundle| edit(bundle, path, &from, &to));
         assert_one(&problems, path, &to);
     }
