@@ -94,6 +94,16 @@ class TorchOperators:
         return _array(F.softmax(self._stored(logits) / temperature, dim=-1))
 
 
+class _Observed:
+    """Hands each tensor on where it is observed, so that none is held longer than the model itself holds it."""
+
+    def __init__(self, reference: Reference):
+        self._reference = reference
+
+    def __setitem__(self, name: str, value: torch.Tensor) -> None:
+        self._reference.see(name, _array(value))
+
+
 class TorchGPT2(Reference):
     name = "torch"
     attention = "trialplate"
@@ -106,7 +116,7 @@ class TorchGPT2(Reference):
         if precision in HALVES:
             self._weight_digests()  # of what was read, before it is rounded
         self._model = self._model.to(_DTYPES[precision])
-        self._observed: dict[str, torch.Tensor] = {}
+        self._observed = _Observed(self)
         self._cache = DynamicCache()
         self.operators = TorchOperators(self._model.dtype)
         self._observe()
@@ -137,10 +147,8 @@ class TorchGPT2(Reference):
     def step(self, token_ids: Array, position: int) -> dict[str, Array]:
         if (cached := self._cache.get_seq_length()) != position:
             raise RuntimeError(f"the cache holds {cached} tokens; expected {position}")
-        self._observed.clear()
-        self._model(_tensor(token_ids), past_key_values=self._cache, use_cache=True)
-        activations = {name: _array(value) for name, value in self._observed.items()}
-        return activations | tail(self.operators, activations["logits"])
+        logits = self._model(_tensor(token_ids), past_key_values=self._cache, use_cache=True).logits
+        return tail(self.operators, _array(logits))
 
     def _observe(self) -> None:
         """Hook every activation: at the input or the output of the module that computes or consumes it."""
@@ -188,7 +196,8 @@ class TorchGPT2(Reference):
     def _attention_observer(self, prefix: str) -> Any:
         def observe(mask: torch.Tensor, **values: torch.Tensor) -> None:
             self._observed[prefix + "mask"] = _additive(mask, values["cached_k"].shape[0])
-            self._observed |= {prefix + name: value for name, value in values.items()}
+            for name, value in values.items():
+                self._observed[prefix + name] = value
 
         return observe
 

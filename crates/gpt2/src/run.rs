@@ -1,6 +1,6 @@
 //! A run: the whole forward pass of a case, chained, and everything that was seen of it.
 
-use capture::{Capture, Case, CaseError, FileError, TensorName};
+use capture::{Capture, Case, CaseError, FileError, Sink, Tensor, TensorName};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewD, Axis, s};
 use sha2::{Digest, Sha256};
@@ -45,7 +45,7 @@ pub(crate) const TEMPERATURES: [(&str, f32); 3] = [("probs.t0.5", 0.5), ("probs.
 
 /// Writes down what it sees of one step, as far as it is wanted.
 pub(crate) struct Recorder<'a> {
-    pub(crate) capture: &'a mut Capture,
+    pub(crate) capture: &'a mut dyn Sink,
     pub(crate) step: usize,
     pub(crate) wanted: &'a dyn Fn(&TensorName) -> bool,
 }
@@ -56,10 +56,7 @@ impl Observer for Recorder<'_> {
         if !(self.wanted)(&name) {
             return;
         }
-        if !value.is_standard_layout() {
-            self.capture.not_contiguous.insert(name.clone());
-        }
-        self.capture.tensors.insert(name, tensors::from_array(&value));
+        self.capture.put(name, tensors::from_array(&value).view(), value.is_standard_layout());
     }
 }
 
@@ -67,20 +64,26 @@ impl Gpt2 {
     /// Runs a case. Captured are all activations of all steps, `token_ids`, the caches at the first and the last
     /// step, `weights.*`, `head.tied`, `generated` and `generated.logits`.
     pub fn run(&self, case: &Case) -> Result<Capture, RunError> {
-        case.validate(self.config.vocabulary, self.config.context)?;
         let mut capture = Capture::default();
-        self.record_weights(&mut capture);
+        self.show(case, &mut capture)?;
+        Ok(capture)
+    }
+
+    /// Runs a case, and hands each tensor of its capture over as soon as it is computed.
+    pub fn show(&self, case: &Case, capture: &mut dyn Sink) -> Result<(), RunError> {
+        case.validate(self.config.vocabulary, self.config.context)?;
+        self.record_weights(capture);
         let ids = rows(&case.token_ids);
         let mut cache = Cache::new(&self.config, case.batch(), self.config.context);
         let last_step = case.schedule.len() - 1;
         let mut last = Array2::zeros((0, 0));
         for (step, positions) in case.steps().enumerate() {
             let ids = ids.slice(s![.., positions]);
-            record_ids(&mut capture, step, ids);
+            record_ids(capture, step, ids);
             let wanted = |name: &TensorName| {
                 step == 0 || step == last_step || !name.activation.ends_with(".attn.cache")
             };
-            let recorder = &mut Recorder { capture: &mut capture, step, wanted: &wanted };
+            let recorder = &mut Recorder { capture: &mut *capture, step, wanted: &wanted };
             let logits = self.forward(ids, &mut cache, &mut Scope::new(recorder, ""))?;
             last = last_position(logits.view());
             recorder.see("logits.last", last.view().into_dyn());
@@ -88,9 +91,9 @@ impl Gpt2 {
             record_token(last.view(), recorder);
         }
         if case.generate > 0 {
-            self.generate(case, last, &mut cache, &mut capture)?;
+            self.generate(case, last, &mut cache, capture)?;
         }
-        Ok(capture)
+        Ok(())
     }
 
     /// Greedy generation with the cache, from the logits of the prompt's last token. Recorded is the model's own
@@ -100,7 +103,7 @@ impl Gpt2 {
         case: &Case,
         mut last: Array2<f32>,
         cache: &mut Cache,
-        capture: &mut Capture,
+        capture: &mut dyn Sink,
     ) -> Result<(), ForwardError> {
         let (batch, vocabulary) = last.dim();
         let mut generated = Array2::zeros((batch, case.generate));
@@ -117,22 +120,22 @@ impl Gpt2 {
         }
         let ids = tensors::from_ids(generated.shape(), generated.iter().copied());
         let logits = tensors::from_array(&all_logits.view().into_dyn());
-        capture.tensors.insert(TensorName::of_case("generated"), ids);
-        capture.tensors.insert(TensorName::of_case("generated.logits"), logits);
+        put(capture, TensorName::of_case("generated"), &ids);
+        put(capture, TensorName::of_case("generated.logits"), &logits);
         Ok(())
     }
 
-    fn record_weights(&self, capture: &mut Capture) {
+    fn record_weights(&self, capture: &mut dyn Sink) {
         let digests: Vec<_> = self
             .parameters()
             .into_par_iter()
             .map(|(name, values)| (TensorName::of_case(format!("weights.{name}")), digest(&values)))
             .collect();
         for (name, digest) in digests {
-            capture.tensors.insert(name, tensors::from_bytes(&digest));
+            put(capture, name, &tensors::from_bytes(&digest));
         }
         let tied = u8::from(self.head_is_tied());
-        capture.tensors.insert(TensorName::of_case("head.tied"), tensors::from_bytes(&[tied]));
+        put(capture, TensorName::of_case("head.tied"), &tensors::from_bytes(&[tied]));
     }
 }
 
@@ -141,7 +144,7 @@ pub(crate) fn record_token(last: ArrayView2<'_, f32>, recorder: &mut Recorder<'_
     let name = TensorName::of_step(recorder.step, "token");
     if (recorder.wanted)(&name) {
         let tokens = greedy(last);
-        recorder.capture.tensors.insert(name, tensors::from_ids(tokens.shape(), tokens.iter().copied()));
+        put(recorder.capture, name, &tensors::from_ids(tokens.shape(), tokens.iter().copied()));
     }
 }
 
@@ -158,9 +161,14 @@ pub(crate) fn rows(token_ids: &[Vec<i64>]) -> Array2<i64> {
     Array2::from_shape_fn((token_ids.len(), tokens), |(row, position)| token_ids[row][position])
 }
 
-fn record_ids(capture: &mut Capture, step: usize, ids: ArrayView2<'_, i64>) {
+fn record_ids(capture: &mut dyn Sink, step: usize, ids: ArrayView2<'_, i64>) {
     let tensor = tensors::from_ids(ids.shape(), ids.iter().copied());
-    capture.tensors.insert(TensorName::of_step(step, "token_ids"), tensor);
+    put(capture, TensorName::of_step(step, "token_ids"), &tensor);
+}
+
+/// A tensor that was made for the capture.
+fn put(capture: &mut dyn Sink, name: TensorName, tensor: &Tensor) {
+    capture.put(name, tensor.view(), true);
 }
 
 fn fed_tokens(case: &Case, mut own: Array1<i64>, position: usize) -> Array1<i64> {

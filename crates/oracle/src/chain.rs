@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use graph::{Node, Step};
+use graph::{Node, Operation, Step};
 
 use crate::apply::{ApplyError, Operand, apply};
 use crate::arithmetic::Arithmetic;
@@ -16,9 +16,20 @@ pub struct Chain<'a, A: Arithmetic> {
     order: Vec<Node>,
     /// For each node: the names of its inputs, and those that nothing after it needs.
     inputs: Vec<(Vec<String>, Vec<String>)>,
+    /// What the logits of the last position need of each node.
+    needed: Vec<Needed>,
     kept: BTreeMap<String, Operand<A::Value>>,
     past: usize,
     steps: usize,
+}
+
+/// What the logits of a step's last position need of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Needed {
+    Nothing,
+    /// The last position: the node is computed row by row, and so is all that needs it.
+    Last,
+    Everything,
 }
 
 impl<'a, A: Arithmetic> Chain<'a, A> {
@@ -39,8 +50,9 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         for (name, index) in last_use {
             done[index].push(name.to_owned());
         }
-        let inputs = inputs.into_iter().zip(done).collect();
-        Ok(Self { model, arithmetic, order, inputs, kept: BTreeMap::new(), past: 0, steps: 0 })
+        let inputs: Vec<(Vec<String>, Vec<String>)> = inputs.into_iter().zip(done).collect();
+        let needed = needed(model, &order, &inputs);
+        Ok(Self { model, arithmetic, order, inputs, needed, kept: BTreeMap::new(), past: 0, steps: 0 })
     }
 
     /// The model that it runs.
@@ -60,6 +72,36 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
     pub fn step<E: From<ApplyError>>(
         &mut self,
         ids: &Array<i64>,
+        see: impl FnMut(&Node, &Operand<A::Value>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.step_through(ids, |_| Needed::Everything, see)
+    }
+
+    /// The logits of the last position of such a step, `[B, V]`: what they do not need is not computed, and of what is
+    /// computed row by row after the last attention, only the last row is. They have the bits that [`Self::step`] gives.
+    ///
+    /// # Errors
+    /// If an id has no row, or the graph gives no such logits.
+    pub fn last_logits(&mut self, ids: &Array<i64>) -> Result<A::Value, ApplyError> {
+        let (wanted, needed) = (&self.model.graph.family.roles.last_logits, self.needed.clone());
+        let mut found = None;
+        self.step_through(
+            ids,
+            |index| needed[index],
+            |node, value| {
+                if let (true, Operand::Floats(value)) = (node.name == *wanted, value) {
+                    found = Some(value.clone());
+                }
+                Ok::<(), ApplyError>(())
+            },
+        )?;
+        found.ok_or_else(|| ApplyError::Lacks { name: wanted.clone(), what: "an operation".to_owned() })
+    }
+
+    fn step_through<E: From<ApplyError>>(
+        &mut self,
+        ids: &Array<i64>,
+        needed: impl Fn(usize) -> Needed,
         mut see: impl FnMut(&Node, &Operand<A::Value>) -> Result<(), E>,
     ) -> Result<(), E> {
         let &[batch, new] = ids.shape.as_slice() else {
@@ -72,12 +114,27 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         let tokens = Operand::Tokens(ids.clone());
         let mut values: BTreeMap<String, Operand<A::Value>> =
             [(self.model.graph.family.roles.tokens.clone(), tokens)].into();
-        for (node, (names, done)) in self.order.iter().zip(&self.inputs) {
+        for (index, (node, (names, done))) in self.order.iter().zip(&self.inputs).enumerate() {
+            let (step, is_cut) = match needed(index) {
+                Needed::Nothing => {
+                    done.iter().for_each(|name| drop(values.remove(name)));
+                    continue;
+                }
+                Needed::Last if new > 1 => (Step { past: step.end() - 1, new: 1, ..step }, true),
+                Needed::Last | Needed::Everything => (step, false),
+            };
             let inputs: Option<Vec<&Operand<A::Value>>> = names.iter().map(|name| values.get(name)).collect();
             let inputs = inputs.ok_or_else(|| ApplyError::Lacks {
                 name: node.name.clone(),
                 what: format!("one of {names:?}"),
             })?;
+            let cut: Vec<Operand<A::Value>>;
+            let inputs = if is_cut {
+                cut = inputs.into_iter().map(|input| last_row(&self.arithmetic, input)).collect();
+                cut.iter().collect()
+            } else {
+                inputs
+            };
             let value =
                 apply(&self.arithmetic, self.model, (node, step), &inputs, self.kept.get(&node.name))?;
             see(node, &value)?;
@@ -92,5 +149,53 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         self.past += new;
         self.steps += 1;
         Ok(())
+    }
+}
+
+/// What the logits of the last position need of each node, of an order in which inputs come first.
+fn needed(model: &Model, order: &[Node], inputs: &[(Vec<String>, Vec<String>)]) -> Vec<Needed> {
+    let mut wanted: BTreeMap<&str, Needed> =
+        [(model.graph.family.roles.last_logits.as_str(), Needed::Last)].into();
+    let mut needed = vec![Needed::Nothing; order.len()];
+    for (index, node) in order.iter().enumerate().rev() {
+        let of_node = wanted.get(node.name.as_str()).copied().unwrap_or(Needed::Nothing);
+        let operation = model.graph.operation(node);
+        let of_node = match of_node {
+            Needed::Last if !operation.is_some_and(takes_the_last_row) => Needed::Everything,
+            of_node => of_node,
+        };
+        needed[index] = of_node;
+        if of_node > Needed::Nothing {
+            for name in &inputs[index].0 {
+                let so_far = wanted.entry(name).or_insert(Needed::Nothing);
+                *so_far = of_node.max(*so_far);
+            }
+        }
+    }
+    needed
+}
+
+/// Whether the last row of `[B, S, …]` follows from the last rows of what is given, in the same bits.
+const fn takes_the_last_row(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::LayerNorm { .. }
+            | Operation::Linear { .. }
+            | Operation::Gelu { .. }
+            | Operation::Add { .. }
+            | Operation::Last { .. }
+    )
+}
+
+/// `[B, 1, D]` of `[B, S, D]`.
+fn last_row<A: Arithmetic>(arithmetic: &A, operand: &Operand<A::Value>) -> Operand<A::Value> {
+    match operand {
+        Operand::Floats(value) => {
+            let &[batch, _, width] = A::dimensions(value) else { return operand.clone() };
+            let mut row = arithmetic.last(value);
+            *A::shape(&mut row) = vec![batch, 1, width];
+            Operand::Floats(row)
+        }
+        Operand::Tokens(ids) => Operand::Tokens(ids.clone()),
     }
 }
