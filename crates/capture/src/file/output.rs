@@ -1,6 +1,6 @@
 //! A file that is there only once it is whole.
 
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
@@ -43,15 +43,13 @@ impl Output {
         Ok(())
     }
 
-    /// Puts it at `path`, once it is on disk.
+    /// Puts it at `path`.
     pub(super) fn finish(mut self, path: &Path) -> io::Result<()> {
         self.flush()?;
-        let file = self.temporary.as_file();
         // What was left out at the end counts, too.
-        file.set_len(self.written)?;
-        file.sync_all()?;
+        self.temporary.as_file().set_len(self.written)?;
         self.temporary.persist(path)?;
-        File::open(directory_of(path))?.sync_all()
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -44,8 +44,8 @@ struct Spooled {
     length: u64,
 }
 
-/// Writes a capture to a temporary file beside `path`, syncs it and renames it into place. The same capture gives
-/// the same bytes. Names must be in the form that [`TensorName::parse`] reads, and every name of `not_contiguous`
+/// Writes a capture to a temporary file beside `path` and renames it into place; whoever keeps it longer than a run sees to
+/// it that it is on disk. The same capture gives the same bytes. Names must be in the form that [`TensorName::parse`] reads, and every name of `not_contiguous`
 /// must be a tensor's.
 pub fn write(path: &Path, identity: &Identity, capture: &Capture) -> Result<(), FileError> {
     let layouts = capture.tensors.iter().map(|(name, tensor)| (name, tensor.dtype(), tensor.shape()));
@@ -85,7 +85,7 @@ impl CaptureWriter {
         self.tensors.len()
     }
 
-    /// Puts the capture at its path, once it is on disk; see [`write`].
+    /// Puts the capture at its path; see [`write`].
     ///
     /// # Errors
     /// What went wrong first, now or while tensors were taken in. Then nothing is at the path.

@@ -30,7 +30,7 @@ pub(super) struct Passed {
     /// Tokens that differ from the chain's, of the subject, by tensor.
     flips: BTreeMap<TensorName, u64>,
     /// The tokens that the subject was fed while it generated, and the chain's logits for them.
-    generated: Option<Fed>,
+    pub(super) generated: Option<Fed>,
 }
 
 /// Tokens that were fed, and the logits of the chain for them, at f64.

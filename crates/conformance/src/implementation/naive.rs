@@ -11,7 +11,7 @@ use graph::Step;
 use oracle::{ApplyError, Arithmetic, Array, Chain, Model, Operand, Replica, Way, scheduled};
 
 use super::rust::prompt_ids;
-use super::{Implementation, Means, Production};
+use super::{Done, Implementation, Means, Production};
 use crate::model::Model as ModelFiles;
 use crate::progress::Part;
 
@@ -40,7 +40,7 @@ impl Implementation for Naive {
         Precision::F32
     }
 
-    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
+    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>) -> Result<Production> {
         let files = ModelFiles::open(Self::NAME.to_owned(), model)?;
         let model = files.oracle(&SpecSet::bundled(&files.architecture.family)?)?;
         let identity = Identity {
@@ -60,6 +60,7 @@ impl Implementation for Naive {
                     let capture = threads.install(|| run(&model, &job.case))?;
                     capture::write(&job.output, &identity, &capture)
                         .with_context(|| job.output.display().to_string())?;
+                    done(job)?;
                 }
             }
             part.step();

@@ -9,7 +9,7 @@ use capture::{CaptureWriter, Case, Identity, Precision, Sink, Tensor, TensorName
 use gpt2::Gpt2;
 use rayon::ThreadPool;
 
-use super::{Implementation, Means, Production};
+use super::{Done, Implementation, Means, Production};
 use crate::progress::Part;
 
 /// The Rust GPT-2.
@@ -85,7 +85,7 @@ impl Implementation for RustGpt2 {
         Precision::F32
     }
 
-    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
+    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>) -> Result<Production> {
         let mut session = RustSession::open(Self::NAME, model, self.means.threads)?;
         let identity = session.identity().clone();
         let mut production = Production { identity: Some(identity.clone()), ..Production::default() };
@@ -95,7 +95,10 @@ impl Implementation for RustGpt2 {
             let cannot = || format!("the capture of case `{}` cannot be written", job.case.id);
             let capture = CaptureWriter::create(&job.output).with_context(cannot)?;
             match session.attempt(job, capture) {
-                Ok(capture) => capture.finish(&identity).with_context(cannot)?,
+                Ok(capture) => {
+                    capture.finish(&identity).with_context(cannot)?;
+                    done(job)?;
+                }
                 Err(error) => drop(production.failures.insert(index, error)),
             }
             part.step();
