@@ -14,7 +14,6 @@ from trialplate_reference.case import Case, Step
 from trialplate_reference.config import ModelConfig
 from trialplate_reference.tail import TailOperators
 
-
 Put = Callable[[str, Array], None]
 """Takes in one tensor of a capture. The array is read before it returns, and may be written to afterwards."""
 
