@@ -13,7 +13,8 @@ use support::model;
 /// The logits of the last position of each step, once from all that is computed and once alone.
 fn both_ways<A: Arithmetic<Value = Array<T>> + Copy, T: Copy + Into<f64>>(model: &Model, arithmetic: A) {
     let case = model::case(2, &[5, 1, 3], 0);
-    let (mut whole, mut alone) = (Chain::new(model, arithmetic).unwrap(), Chain::new(model, arithmetic).unwrap());
+    let (mut whole, mut alone) =
+        (Chain::new(model, arithmetic).unwrap(), Chain::new(model, arithmetic).unwrap());
     let bits = |array: &Array<T>| array.values.iter().map(|&x| x.into().to_bits()).collect::<Vec<u64>>();
     for (index, positions) in case.steps().enumerate() {
         let step = Step { index, batch: case.batch(), past: positions.start, new: positions.len() };

@@ -48,7 +48,8 @@ pub trait Implementation: Send {
     }
 
     /// The same; `done` is told of each job that left its capture as soon as it did. A program of its own goes on meanwhile.
-    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>) -> Result<Production>;
+    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>)
+    -> Result<Production>;
 }
 
 /// Takes note of a job that left its capture.

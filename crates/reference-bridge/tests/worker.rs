@@ -288,7 +288,8 @@ fn arrays_of_a_job_are_dropped_before_the_next() {
 fn what_fails_midway_leaves_nothing() {
     let bench = Bench::new(Precision::F32).run(&["fails-midway", "good"]);
     bench.ask().expect_failure(0, &["no more"]);
-    let left: Vec<_> = std::fs::read_dir(bench.folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(bench.folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(left, [bench.path("good")]);
 }
 

@@ -107,7 +107,12 @@ impl CaptureWriter {
         assemble().map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 
-    fn take_in(&mut self, name: TensorName, tensor: TensorView<'_>, contiguous: bool) -> Result<(), FileError> {
+    fn take_in(
+        &mut self,
+        name: TensorName,
+        tensor: TensorView<'_>,
+        contiguous: bool,
+    ) -> Result<(), FileError> {
         if self.tensors.contains_key(&name) {
             let problem = format!("the tensor `{name}` comes twice");
             return Err(FileError::Malformed { path: self.path.clone(), problem });

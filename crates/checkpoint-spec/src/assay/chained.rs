@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use capture::{Case, Precision, Tensor, TensorName, TensorSource};
 use graph::{Node, Step};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use oracle::{
     ApplyError, Arithmetic, Array, Chain, Exact, HalfFormat, Model, Operand, Replica, Way, scheduled,
 };
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use tensor_compare::Tolerance;
 
 use super::measure::{IntoOutcome, against_oracle, fetch, unbounded, unreadable};

@@ -40,7 +40,13 @@ impl Implementation for Naive {
         Precision::F32
     }
 
-    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>) -> Result<Production> {
+    fn produce_each(
+        &mut self,
+        model: &Path,
+        jobs: &[Job],
+        part: &Part,
+        done: Done<'_>,
+    ) -> Result<Production> {
         let files = ModelFiles::open(Self::NAME.to_owned(), model)?;
         let model = files.oracle(&SpecSet::bundled(&files.architecture.family)?)?;
         let identity = Identity {

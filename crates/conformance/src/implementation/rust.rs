@@ -85,7 +85,13 @@ impl Implementation for RustGpt2 {
         Precision::F32
     }
 
-    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>) -> Result<Production> {
+    fn produce_each(
+        &mut self,
+        model: &Path,
+        jobs: &[Job],
+        part: &Part,
+        done: Done<'_>,
+    ) -> Result<Production> {
         let mut session = RustSession::open(Self::NAME, model, self.means.threads)?;
         let identity = session.identity().clone();
         let mut production = Production { identity: Some(identity.clone()), ..Production::default() };

@@ -124,7 +124,13 @@ impl Implementation for Worker {
         self.precision
     }
 
-    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>) -> Result<Production> {
+    fn produce_each(
+        &mut self,
+        model: &Path,
+        jobs: &[Job],
+        part: &Part,
+        done: Done<'_>,
+    ) -> Result<Production> {
         let list = WorkList {
             schema: SCHEMA.to_owned(),
             implementation: self.program.name.clone(),

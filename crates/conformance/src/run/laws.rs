@@ -72,7 +72,8 @@ struct Questions<'a> {
 
 impl Desk<'_> {
     fn subject(&self) -> Result<Measured> {
-        let questions = self.questions(true, |case| Ok(self.work.join(format!("{}.safetensors", case.id))))?;
+        let questions =
+            self.questions(true, |case| Ok(self.work.join(format!("{}.safetensors", case.id))))?;
         let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
         let measured = self.ask(&self.request.subject, &model.directory, &questions, false);
         for job in questions.jobs.iter().chain(&questions.refused) {

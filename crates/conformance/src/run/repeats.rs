@@ -66,11 +66,7 @@ struct Process {
 
 impl Desk<'_> {
     /// Nothing is repeated of a subject that was stopped: what it lacks is told of already.
-    fn subject(
-        &self,
-        cases: &[Case],
-        produced: &Produced,
-    ) -> Result<(Option<Repeated>, Vec<Incident>)> {
+    fn subject(&self, cases: &[Case], produced: &Produced) -> Result<(Option<Repeated>, Vec<Incident>)> {
         let captures = &produced.subject;
         let cases: Vec<&Case> = cases.iter().filter(|case| captures.cases.contains_key(&case.id)).collect();
         if !captures.incidents.is_empty() || cases.is_empty() {
@@ -130,11 +126,7 @@ impl Desk<'_> {
     }
 
     /// The run that is judged, as the first of the repeats.
-    fn judged(
-        &self,
-        captures: &ImplementationCaptures,
-        activations: &[RepeatedActivation],
-    ) -> RepeatDigests {
+    fn judged(&self, captures: &ImplementationCaptures, activations: &[RepeatedActivation]) -> RepeatDigests {
         let of_case = |case: &str, activations: &[&RepeatedActivation]| {
             digests_of_case(activations, captures.cases.get(case))
         };
