@@ -196,7 +196,7 @@ fn arrays_that_are_not_contiguous_are_noted_and_copied_in_row_major_order() {
 
 #[test]
 fn what_is_not_a_well_formed_capture_is_refused_by_name() {
-    let expected: [(&str, &[&str]); 16] = [
+    let expected: [(&str, &[&str]); 17] = [
         ("other-float", &["1 of 5 arrays", "'step0/logits'", "dtype float64", "expected float of f32"]),
         ("half", &["'x'", "dtype float16"]),
         ("int32", &["dtype int32", "int64"]),
@@ -368,7 +368,8 @@ fn an_interrupt_kills_the_worker() {
 
 #[test]
 fn the_worker_dies_with_its_reader() {
-    let mut child = Bench::new(Precision::F32).run(&["waits", "good"]).start(&mut worker());
+    let bench = Bench::new(Precision::F32).run(&["waits", "good"]);
+    let mut child = bench.start(&mut worker());
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     stderr.read_line(&mut said).unwrap();
