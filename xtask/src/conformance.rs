@@ -109,8 +109,6 @@ impl Programs {
             ("TRIALPLATE_CACHE", &self.cache),
         ];
         child.envs(places).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
-        // Activations of large models come and go: in huge pages, they cost a tenth less time.
-        child.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
     }
 }
 

@@ -20,14 +20,9 @@ const PYTHON_VERSION: &str = env!("PYTHON_VERSION");
 ///
 /// The locale: an embedded interpreter reads text as ASCII where a shell has none, other than `python3`, which helps
 /// itself. Memory that was used is kept: activations follow one another that have the same sizes, and pages that come
-/// fresh from the system each time cost time. 32 MiB is the largest threshold there is; what is larger goes back, and
-/// comes in huge pages, where a system has them.
-const FIXED: [(&str, &str); 4] = [
-    ("LC_ALL", "C.UTF-8"),
-    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
-    ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
-    ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
-];
+/// fresh from the system each time cost time. 32 MiB is the largest threshold there is; what is larger goes back.
+const FIXED: [(&str, &str); 3] =
+    [("LC_ALL", "C.UTF-8"), ("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
 const ACTIVATE: &CStr = pyo3::ffi::c_str!(include_str!("activate.py"));
 
 /// Where Python and the reference are.
