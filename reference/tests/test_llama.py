@@ -134,13 +134,12 @@ def test_fused_attention_shows_all_but_scores_and_probabilities(models: Models, 
 @pytest.mark.parametrize("name", ["llama", "llama tied, llama3 scaling", "llama with biases, linear scaling"])
 def test_rotary_tables_are_right_at_f64_far_from_the_beginning(tmp_path: Path, name: str) -> None:
     model = write_model(tmp_path, name, 1, num_hidden_layers=1, max_position_embeddings=4096)
-    session, length = open_session("torch", "f64", str(model), 1), 256
-    cos, sin = LlamaForward(model).tables(np.arange(4096))
-    session.start(1)
-    for position in range(0, 4096, length):
-        step = session.step(np.ones((1, length), dtype=np.int64), position)
-        here = slice(position, position + length)
-        assert distance(step["rope.cos"][0], cos[here]) <= 1e-12 and distance(step["rope.sin"][0], sin[here]) <= 1e-12
+    length = 256
+    capture = open_session("torch", "f64", str(model), 1).run(make_case(1, [length] * 16))
+    for step in range(16):
+        cos, sin = LlamaForward(model).tables(np.arange(step * length, (step + 1) * length))
+        for name, table in [("rope.cos", cos), ("rope.sin", sin)]:
+            assert distance(capture[f"step{step}/{name}"][0], table) <= 1e-12
 
 
 @pytest.mark.parametrize("name", ["mistral", "qwen2, window"])

@@ -139,3 +139,17 @@ def test_the_whole_context_can_be_used_and_no_more(session: Sessions, implementa
 def test_a_text_shorter_than_its_ids_is_refused(session: Sessions, implementation: str) -> None:
     with pytest.raises(ValueError, match=r"texts\[1\] has 1 tokens; expected at least the 10"):
         session(implementation, "f32").run(make_case(texts=[TEXT, "a"]))
+
+
+@every_implementation
+def test_each_activation_is_handed_over_before_the_next_layer(session: Sessions, implementation: str) -> None:
+    """Nothing of an earlier layer comes after a later one: a session that gathered a step would show no order."""
+    shown: list[str] = []
+    opened, case = session(implementation, "f32"), make_case(generate=2)
+    opened.show(case, lambda name, array: shown.append(name))
+    assert shown == list(dict.fromkeys(shown))
+    assert set(shown) == opened.run(case).keys()
+    first = [name.split("/")[1] for name in shown if name.startswith("step0/h.")]
+    layers = [int(name.split(".")[1]) for name in first]
+    assert layers == sorted(layers)
+    assert shown.index("step0/h.0.out") < shown.index("step0/h.1.out") < shown.index("step0/logits")

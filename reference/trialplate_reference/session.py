@@ -2,17 +2,20 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from trialplate_reference.activations import activation_shapes
+from trialplate_reference.activations import Shape, activation_shapes
 from trialplate_reference.arrays import DTYPES, Array
 from trialplate_reference.case import Case, Step
 from trialplate_reference.config import ModelConfig
 from trialplate_reference.tail import TailOperators
+
+Put = Callable[[str, Array], None]
+"""Takes in one tensor of a capture. The array is read before it returns, and may be written to afterwards."""
 
 
 class Session(Protocol):
@@ -20,8 +23,12 @@ class Session(Protocol):
         """`name`, `version`, `precision` and `device`."""
         ...
 
+    def show(self, case: Mapping[str, object], put: Put) -> None:
+        """The whole forward pass, chained: all tensors of a capture, C-contiguous, each as soon as it is computed."""
+        ...
+
     def run(self, case: Mapping[str, object]) -> dict[str, Array]:
-        """The whole forward pass, chained: all tensors of a capture, C-contiguous."""
+        """The same, held in memory."""
         ...
 
 
@@ -47,6 +54,7 @@ class Reference(ABC):
         self.model, self.precision, self.dtype = model, precision, np.dtype(DTYPES[precision])
         self.config = ModelConfig.read(model)
         self._digests: dict[str, Array] | None = None
+        self._seen: _Seen | None = None
 
     @abstractmethod
     def version(self) -> str: ...
@@ -71,27 +79,50 @@ class Reference(ABC):
 
     @abstractmethod
     def step(self, token_ids: Array, position: int) -> dict[str, Array]:
-        """Consume `[B, S]` ids after `position` earlier ones; all activations of the step."""
+        """Consume `[B, S]` ids after `position` earlier ones; all activations of the step that it did not `see`,
+        `logits.last` among them.
+        """
+
+    def see(self, name: str, value: Array) -> None:
+        """Hand over an activation of the step while it is computed; while tokens are generated nobody looks."""
+        if self._seen is not None:
+            self._seen(name, value)
 
     def identity(self) -> dict[str, str]:
         return {"name": self.name, "version": self.version(), "precision": self.precision, "device": self.device()}
 
     def run(self, case: Mapping[str, object]) -> dict[str, Array]:
+        capture: dict[str, Array] = {}
+        self.show(case, lambda name, array: capture.__setitem__(name, array.copy()))
+        return capture
+
+    def show(self, case: Mapping[str, object], put: Put) -> None:
         parsed = Case.parse(case, self.config)
-        capture = dict(self._weight_digests())
-        capture["head.tied"] = np.array([self.head_is_tied()], dtype=np.uint8)
+        for name, digest in self._weight_digests().items():
+            put(name, digest)
+        put("head.tied", np.array([self.head_is_tied()], dtype=np.uint8))
         if parsed.texts is not None:
-            capture["prompt.ids"] = self._prompt_ids(parsed, parsed.texts)
+            put("prompt.ids", self._prompt_ids(parsed, parsed.texts))
         self.start(parsed.batch)
         last = np.empty(0)
         for step in parsed.steps():
-            activations = {"token_ids": step.token_ids, **self.step(step.token_ids, step.position)}
-            self._check(parsed, step, activations)
-            capture |= {step.prefix + name: np.ascontiguousarray(value) for name, value in activations.items()}
-            last = activations["logits.last"]
+            last = self._show_step(parsed, step, put)
         if parsed.generate:
-            capture |= self._generate(parsed, last)
-        return capture
+            for name, array in self._generate(parsed, last).items():
+                put(name, array)
+
+    def _show_step(self, case: Case, step: Step, put: Put) -> Array:
+        """The logits of the step's last position."""
+        self._seen = seen = _Seen(put, step.prefix)
+        try:
+            self.see("token_ids", step.token_ids)
+            rest = self.step(step.token_ids, step.position)
+            for name, value in rest.items():
+                self.see(name, value)
+        finally:
+            self._seen = None
+        self._check(case, step, seen.shapes)
+        return rest["logits.last"]
 
     def _weight_digests(self) -> dict[str, Array]:
         if self._digests is None:
@@ -108,9 +139,8 @@ class Reference(ABC):
                 )
         return np.array([ids[: case.length] for ids in rows], dtype=np.int64)
 
-    def _check(self, case: Case, step: Step, activations: Mapping[str, Array]) -> None:
+    def _check(self, case: Case, step: Step, found: Mapping[str, Shape]) -> None:
         """A hook that no longer fires or a changed layout must not go unseen."""
-        found = {name: value.shape for name, value in activations.items()}
         shapes = activation_shapes(self.config, case.batch, step.position, step.length)
         expected = {name: shape for name, shape in shapes.items() if not name.endswith(self.unobserved)}
         if found != expected:
@@ -132,3 +162,17 @@ class Reference(ABC):
             logits.append(last)
             tokens.append(self.operators.argmax(last))
         return {"generated": np.stack(tokens, axis=1), "generated.logits": np.stack(logits, axis=1)}
+
+
+class _Seen:
+    """Hands the activations of a step over, and keeps their shapes alone."""
+
+    def __init__(self, put: Put, prefix: str):
+        self._put, self._prefix = put, prefix
+        self.shapes: dict[str, Shape] = {}
+
+    def __call__(self, name: str, value: Array) -> None:
+        if name in self.shapes:
+            raise RuntimeError(f"{self._prefix}{name} was observed twice")
+        self.shapes[name] = value.shape
+        self._put(self._prefix + name, np.ascontiguousarray(value))

@@ -227,19 +227,19 @@ class TinygradGPT2(Reference):
         ops = self.operators
         mask = ops.mask(len(token_ids), position, token_ids.shape[1])
         x = ops.embed(token_ids, position)
-        activations = {"embd": x}
+        self.see("embd", x)
         present: list[tuple[Array, Array]] = []
         for layer in range(self.config.layers):
             past_k, past_v = self._past[layer] if self._past else (None, None)
             values = _block(ops, layer, x, past_k, past_v, mask)
-            activations |= {f"h.{layer}.{name}": value for name, value in values.items()}
+            for name, value in values.items():
+                self.see(f"h.{layer}.{name}", value)
             present.append((values["attn.cached_k"], values["attn.cached_v"]))
             x = values["out"]
         self._past = present
         normalized, ln_f = ops.layer_norm("ln_f", x)
         logits = ops.head(ln_f)
-        activations |= {"ln_f.normalized": normalized, "ln_f": ln_f, "logits": logits}
-        return activations | tail(ops, logits)
+        return {"ln_f.normalized": normalized, "ln_f": ln_f, "logits": logits} | tail(ops, logits)
 
 
 def _refuse_other_models(config: ModelConfig) -> None:

@@ -80,7 +80,6 @@ class TorchReference(Reference):
             self._weight_digests()  # of what was read, before it is rounded
         self._model = self._model.to(_DTYPES[precision])
         self._compute_frequencies()
-        self._observed: dict[str, torch.Tensor] = {}
         self._cache = DynamicCache()
         self.operators = TorchOperators(self._model.dtype)
         self._observe()
@@ -110,12 +109,9 @@ class TorchReference(Reference):
     def step(self, token_ids: Array, position: int) -> dict[str, Array]:
         if (cached := self._cache.get_seq_length()) != position:
             raise RuntimeError(f"the cache holds {cached} tokens; expected {position}")
-        observed = self._observed = {}
         with torch_widened.at(self.precision):
-            self._model(_tensor(token_ids), past_key_values=self._cache, use_cache=True)
-        self._observed = {}  # what a step showed is its caller's alone
-        activations = {name: _array(value) for name, value in observed.items()}
-        return activations | tail(self.operators, activations["logits"])
+            logits = self._model(_tensor(token_ids), past_key_values=self._cache, use_cache=True).logits
+        return tail(self.operators, _array(logits))
 
     def _compute_frequencies(self) -> None:
         """Rotary frequencies anew: the library computes them in f32, and casting the model rounds them to its type."""
@@ -145,14 +141,14 @@ class TorchReference(Reference):
 
         def observe(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             for name, value in zip(names, shown.take(module, args, output), strict=True):
-                self._observed[name] = value.reshape(*value.shape[:-1], *heads) if heads else value
+                self.see(name, _array(value.reshape(*value.shape[:-1], *heads) if heads else value))
 
         module.register_forward_hook(observe)
 
     def _attention_observer(self, prefix: str) -> Any:
         def observe(**values: torch.Tensor) -> None:
             for name in values.keys() & self._map.by_attention:
-                self._observed[prefix + name] = values[name]
+                self.see(prefix + name, _array(values[name]))
 
         return observe
 

@@ -4,20 +4,22 @@
 //! between them. `__metadata__` has one key, `trialplate`, whose value is a JSON object with `schema`, `identity` and
 //! `not_contiguous`.
 
-use std::cmp::Reverse;
+mod output;
+mod write;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, Permissions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tensor_compare::{DType, Shape, Tensor};
 
-use crate::header::{self, Entry, Order};
+use crate::header::{Entry, Order};
 use crate::json::{self, Object};
 use crate::stored::Stored;
-use crate::{Capture, Identity, TensorName, TensorSource};
+use crate::{Identity, TensorName, TensorSource};
+
+pub use write::{CaptureWriter, write};
 
 /// Version of the format.
 const SCHEMA: &str = "trialplate/capture/1";
@@ -61,19 +63,6 @@ struct Metadata {
     schema: String,
     identity: Object<Identity>,
     not_contiguous: Vec<String>,
-}
-
-/// Writes a capture to a temporary file beside `path`, syncs it and renames it into place. The same capture gives
-/// the same bytes. Names must be in the form that [`TensorName::parse`] reads, and every name of `not_contiguous`
-/// must be a tensor's.
-pub fn write(path: &Path, identity: &Identity, capture: &Capture) -> Result<(), FileError> {
-    let header = render(identity, capture)
-        .map_err(|problem| FileError::Malformed { path: path.to_owned(), problem })?;
-    write_atomically(path, |file| {
-        file.write_all(&header)?;
-        in_file_order(capture).into_iter().try_for_each(|(_, tensor)| file.write_all(tensor.bytes()))
-    })
-    .map_err(|source| FileError::Io { path: path.to_owned(), source })
 }
 
 impl CaptureFile {
@@ -129,37 +118,6 @@ impl TensorSource for CaptureFile {
     }
 }
 
-fn in_file_order(capture: &Capture) -> Vec<(&TensorName, &Tensor)> {
-    let mut tensors: Vec<_> = capture.tensors.iter().collect();
-    tensors.sort_by_key(|(_, tensor)| Reverse(tensor.dtype().size()));
-    tensors
-}
-
-fn render(identity: &Identity, capture: &Capture) -> Result<Vec<u8>, String> {
-    if let Some(name) = capture.not_contiguous.iter().find(|name| !capture.tensors.contains_key(name)) {
-        return Err(format!("`{name}` is in `not_contiguous` and is no tensor of the capture"));
-    }
-    let mut position = 0u64;
-    let mut entries = Vec::with_capacity(capture.tensors.len());
-    for (name, tensor) in in_file_order(capture) {
-        let text = name.to_string();
-        if read_name(&text)? != *name {
-            return Err(format!("`{text}` would be read back as another name"));
-        }
-        let start = position;
-        position += tensor.bytes().len() as u64;
-        let (dtype, shape) = (tensor.dtype(), tensor.shape().clone());
-        entries.push(Entry { name: text, dtype, shape, data: start..position });
-    }
-    let metadata = Metadata {
-        schema: SCHEMA.to_owned(),
-        identity: Object(identity.clone()),
-        not_contiguous: capture.not_contiguous.iter().map(TensorName::to_string).collect(),
-    };
-    let metadata = serde_json::to_string(&metadata).map_err(|error| error.to_string())?;
-    header::render(Some((METADATA, &metadata)), &entries)
-}
-
 fn read_metadata(found: &BTreeMap<String, String>) -> Result<(Identity, BTreeSet<TensorName>), String> {
     let keys: Vec<&str> = found.keys().map(String::as_str).collect();
     let [METADATA] = keys[..] else {
@@ -182,24 +140,6 @@ fn read_metadata(found: &BTreeMap<String, String>) -> Result<(Identity, BTreeSet
 fn read_name(text: &str) -> Result<TensorName, String> {
     TensorName::parse(text)
         .ok_or_else(|| format!("{text:?} is no name of a tensor: expected `step0/h.0.attn.q` or `generated`"))
-}
-
-/// Has `fill` write a temporary file in the directory of `path`, and puts it at `path` only once it is on disk.
-fn write_atomically(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Readable as any new file is (the umask applies), not private as temporary files are.
-    let mut temporary =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
-    let mut writer = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
-    fill(&mut writer)?;
-    writer.flush()?;
-    drop(writer);
-    temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ mod weights;
 pub mod worker;
 
 pub use case::{Case, CaseError};
-pub use file::{CaptureFile, FileError, write};
+pub use file::{CaptureFile, CaptureWriter, FileError, write};
 pub use identity::{Identity, Precision};
 pub use name::TensorName;
-pub use source::{Capture, MissingTensor, TensorSource};
+pub use source::{Capture, MissingTensor, Sink, TensorSource};
 pub use weights::WeightFile;
 
 pub use tensor_compare::{DType, Shape, Tensor, TensorView};

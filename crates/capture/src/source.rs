@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tensor_compare::Tensor;
+use tensor_compare::{Tensor, TensorView};
 
 use crate::{FileError, TensorName};
 
@@ -13,6 +13,12 @@ pub trait TensorSource: Sync {
 
     /// The tensor with that name; `Ok(None)` when there is none. `Err` when it is there and cannot be read.
     fn tensor(&self, name: &TensorName) -> Result<Option<Tensor>, FileError>;
+}
+
+/// Something that takes in the tensors of a capture, each as it is computed.
+pub trait Sink {
+    /// One tensor, and whether it was contiguous, in C order, where it was observed.
+    fn put(&mut self, name: TensorName, tensor: TensorView<'_>, contiguous: bool);
 }
 
 /// All activations that one implementation produced for one case, in memory.
@@ -36,6 +42,15 @@ impl Capture {
     /// The tensor, or an error that names it.
     pub fn require(&self, name: &TensorName) -> Result<&Tensor, MissingTensor> {
         self.tensors.get(name).ok_or_else(|| MissingTensor { name: name.clone() })
+    }
+}
+
+impl Sink for Capture {
+    fn put(&mut self, name: TensorName, tensor: TensorView<'_>, contiguous: bool) {
+        if !contiguous {
+            self.not_contiguous.insert(name.clone());
+        }
+        self.tensors.insert(name, tensor.to_tensor());
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::protocol::{Event, Job, SCHEMA, WorkList};
-use crate::{Capture, Identity};
+use crate::{CaptureWriter, Identity};
 
 /// A work list that cannot be done as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +22,8 @@ pub trait Session {
     /// Who computes.
     fn identity(&self) -> &Identity;
 
-    /// Does the job, short of writing its capture.
-    fn attempt(&mut self, job: &Job) -> Result<Capture, Self::Error>;
+    /// Does the job: puts each tensor into the capture as it is computed, and gives it back unfinished.
+    fn attempt(&mut self, job: &Job, capture: CaptureWriter) -> Result<CaptureWriter, Self::Error>;
 }
 
 /// Reads a work list to the end of the input and refuses one that cannot be done as it stands.
@@ -77,8 +77,9 @@ fn validate(list: &WorkList) -> Result<(), String> {
 
 fn attempt(job: &Job, session: &mut impl Session) -> Result<(), String> {
     remove_stale(&job.output).map_err(|error| format!("{}: {error}", job.output.display()))?;
-    let capture = session.attempt(job).map_err(|error| error.to_string())?;
-    crate::write(&job.output, session.identity(), &capture).map_err(|error| error.to_string())
+    let capture = CaptureWriter::create(&job.output).map_err(|error| error.to_string())?;
+    let capture = session.attempt(job, capture).map_err(|error| error.to_string())?;
+    capture.finish(session.identity()).map_err(|error| error.to_string())
 }
 
 /// What is at the output afterwards must be this job's.

@@ -24,7 +24,7 @@ pub use quorum::QuorumObservation;
 pub(crate) use quorum::scaled_tolerance;
 pub use recorded::recorded;
 
-use chained::{Pass, Passed, Replicas};
+use chained::{Fed, Pass, Passed, Replicas};
 use isolated::Isolated;
 use measure::{IntoOutcome, fetch, same_bits};
 
@@ -136,7 +136,7 @@ pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseA
     let plan = plan(setting, evidence)?;
     let passed = pass(setting, evidence, &plan)?;
     let references = voices(setting, evidence, &plan, &passed)?;
-    let mut assay = assay_subject(setting, evidence, references, None)?;
+    let mut assay = assay_against(setting, evidence, references, passed.generated.as_ref(), None)?;
     passed.count_ties(&mut assay.observations);
     let peers = peers(setting, evidence, &plan);
     assay.measured = passed.measurements(setting, evidence, &plan).into_iter().chain(peers).collect();
@@ -169,10 +169,20 @@ pub fn assay_subject(
     references: ReferenceAssay,
     beside: Option<(&Judged, &BTreeSet<TensorName>)>,
 ) -> Result<CaseAssay, AssayError> {
+    assay_against(setting, evidence, references, None, beside)
+}
+
+fn assay_against(
+    setting: &Setting<'_>,
+    evidence: &CaseEvidence<'_>,
+    references: ReferenceAssay,
+    exact: Option<&Fed>,
+    beside: Option<(&Judged, &BTreeSet<TensorName>)>,
+) -> Result<CaseAssay, AssayError> {
     let plan = plan(setting, evidence)?;
     let rules = setting.specs.rules(setting.confidence, setting.precision());
     let assayer =
-        Assayer { setting, evidence, rules: &rules, replicas: references.replicas.as_ref(), beside };
+        Assayer { setting, evidence, rules: &rules, replicas: references.replicas.as_ref(), exact, beside };
     let observations = plan.par_iter().flat_map_iter(|required| assayer.observe_once(required)).collect();
     Ok(CaseAssay {
         case: evidence.case.id.clone(),
@@ -280,6 +290,7 @@ struct Assayer<'a> {
     evidence: &'a CaseEvidence<'a>,
     rules: &'a [Rounding],
     replicas: Option<&'a Replicas>,
+    exact: Option<&'a Fed>,
     beside: Option<(&'a Judged, &'a BTreeSet<TensorName>)>,
 }
 
@@ -311,7 +322,7 @@ impl Assayer<'_> {
             }
             Some(Judgement::Rule(Rule::Chained { .. })) => {
                 let (outcome, allowed) =
-                    chained::by_replicas(self.setting, self.evidence, required, self.replicas);
+                    chained::by_replicas(self.setting, self.evidence, required, self.replicas, self.exact);
                 observed(Mode::Chained, ORACLE, outcome, allowed)
             }
             Some(Judgement::Rule(Rule::Exact { .. })) => self.against_references(required),

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use capture::protocol::Job;
+
+use crate::implementation::{Implementation, Production};
+use crate::progress::Part;
 
 /// Bytes that the cache may hold after a run.
 pub const LIMIT: u64 = 10_000_000_000;
@@ -47,6 +51,34 @@ pub fn contents(folder: &Path) -> Result<Vec<Kept>> {
 pub fn touch(path: &Path) {
     // A file that cannot be touched is removed a little earlier; nothing else depends on it.
     let _ = fs::File::options().append(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Has jobs done whose captures are kept: each is computed in `work`, and put at its output once it is on disk. So what is
+/// kept is whole, whatever stops the worker, the harness or the machine.
+///
+/// # Errors
+/// As [`Implementation::produce`], and if a capture cannot be put into its place.
+pub(crate) fn produce(
+    implementation: &mut dyn Implementation,
+    model: &Path,
+    jobs: &[Job],
+    part: &Part,
+    work: &Path,
+) -> Result<Production> {
+    // Names of their own: several implementations compute in one folder.
+    let folder = tempfile::tempdir_in(work).with_context(|| work.display().to_string())?;
+    let elsewhere = |(index, job): (usize, &Job)| {
+        let output = folder.path().join(format!("{index}.safetensors"));
+        Job { output, ..job.clone() }
+    };
+    let computed: Vec<Job> = jobs.iter().enumerate().map(elsewhere).collect();
+    implementation.produce_each(model, &computed, part, &mut |done| {
+        let kept = computed.iter().zip(jobs).find(|(job, _)| job.output == done.output);
+        let (_, kept) = kept.context("a job that nobody gave is done")?;
+        let file = fs::File::open(&done.output).with_context(|| done.output.display().to_string())?;
+        file.sync_all().with_context(|| done.output.display().to_string())?;
+        fs::rename(&done.output, &kept.output).with_context(|| kept.output.display().to_string())
+    })
 }
 
 /// Removes what was used longest ago until no more than `limit` bytes are left, and gives the bytes removed.

@@ -43,8 +43,17 @@ pub trait Implementation: Send {
 
     /// Does the jobs in order: each either leaves its capture or is told of in the production. `Err` is for what
     /// stops the harness itself (an interrupt, a full disk).
-    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production>;
+    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
+        self.produce_each(model, jobs, part, &mut |_| Ok(()))
+    }
+
+    /// The same; `done` is told of each job that left its capture as soon as it did. A program of its own goes on meanwhile.
+    fn produce_each(&mut self, model: &Path, jobs: &[Job], part: &Part, done: Done<'_>)
+    -> Result<Production>;
 }
+
+/// Takes note of a job that left its capture.
+pub type Done<'a> = &'a mut dyn FnMut(&Job) -> Result<()>;
 
 /// What came of a list of jobs.
 #[derive(Debug, Default)]

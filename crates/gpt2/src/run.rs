@@ -1,6 +1,6 @@
 //! A run: the whole forward pass of a case, chained, and everything that was seen of it.
 
-use capture::{Capture, Case, CaseError, TensorName};
+use capture::{Capture, Case, CaseError, Sink, Tensor, TensorName};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewD, Axis, s};
 use sha2::{Digest, Sha256};
@@ -26,7 +26,7 @@ const TEMPERATURES: [(&str, f32); 3] = [("probs.t0.5", 0.5), ("probs.t1", 1.0), 
 
 /// Writes down what it sees of one step; whole caches where they are wanted.
 struct Recorder<'a> {
-    capture: &'a mut Capture,
+    capture: &'a mut dyn Sink,
     step: usize,
     caches: bool,
 }
@@ -37,10 +37,7 @@ impl Observer for Recorder<'_> {
             return;
         }
         let name = TensorName::of_step(self.step, name);
-        if !value.is_standard_layout() {
-            self.capture.not_contiguous.insert(name.clone());
-        }
-        self.capture.tensors.insert(name, tensors::from_array(&value));
+        self.capture.put(name, tensors::from_array(&value).view(), value.is_standard_layout());
     }
 }
 
@@ -48,18 +45,24 @@ impl Gpt2 {
     /// Runs a case. Captured are all activations of all steps, `token_ids`, the caches at the first and the last
     /// step, `weights.*`, `head.tied`, `generated` and `generated.logits`.
     pub fn run(&self, case: &Case) -> Result<Capture, RunError> {
-        case.validate(self.config.vocabulary, self.config.context)?;
         let mut capture = Capture::default();
-        self.record_weights(&mut capture);
+        self.show(case, &mut capture)?;
+        Ok(capture)
+    }
+
+    /// Runs a case, and hands each tensor of its capture over as soon as it is computed.
+    pub fn show(&self, case: &Case, capture: &mut dyn Sink) -> Result<(), RunError> {
+        case.validate(self.config.vocabulary, self.config.context)?;
+        self.record_weights(capture);
         let ids = rows(&case.token_ids);
         let mut cache = Cache::new(&self.config, case.batch(), self.config.context);
         let last_step = case.schedule.len() - 1;
         let mut last = Array2::zeros((0, 0));
         for (step, positions) in case.steps().enumerate() {
             let ids = ids.slice(s![.., positions]);
-            record_ids(&mut capture, step, ids);
+            record_ids(capture, step, ids);
             let caches = step == 0 || step == last_step;
-            let recorder = &mut Recorder { capture: &mut capture, step, caches };
+            let recorder = &mut Recorder { capture: &mut *capture, step, caches };
             let logits = self.forward(ids, &mut cache, &mut Scope::new(recorder, ""))?;
             last = last_position(logits.view());
             recorder.see("logits.last", last.view().into_dyn());
@@ -67,9 +70,9 @@ impl Gpt2 {
             record_token(last.view(), recorder);
         }
         if case.generate > 0 {
-            self.generate(case, last, &mut cache, &mut capture)?;
+            self.generate(case, last, &mut cache, capture)?;
         }
-        Ok(capture)
+        Ok(())
     }
 
     /// Greedy generation with the cache, from the logits of the prompt's last token. Recorded is the model's own
@@ -79,7 +82,7 @@ impl Gpt2 {
         case: &Case,
         mut last: Array2<f32>,
         cache: &mut Cache,
-        capture: &mut Capture,
+        capture: &mut dyn Sink,
     ) -> Result<(), ForwardError> {
         let (batch, vocabulary) = last.dim();
         let mut generated = Array2::zeros((batch, case.generate));
@@ -96,22 +99,22 @@ impl Gpt2 {
         }
         let ids = tensors::from_ids(generated.shape(), generated.iter().copied());
         let logits = tensors::from_array(&all_logits.view().into_dyn());
-        capture.tensors.insert(TensorName::of_case("generated"), ids);
-        capture.tensors.insert(TensorName::of_case("generated.logits"), logits);
+        put(capture, TensorName::of_case("generated"), &ids);
+        put(capture, TensorName::of_case("generated.logits"), &logits);
         Ok(())
     }
 
-    fn record_weights(&self, capture: &mut Capture) {
+    fn record_weights(&self, capture: &mut dyn Sink) {
         let digests: Vec<_> = self
             .parameters()
             .into_par_iter()
             .map(|(name, values)| (TensorName::of_case(format!("weights.{name}")), digest(&values)))
             .collect();
         for (name, digest) in digests {
-            capture.tensors.insert(name, tensors::from_bytes(&digest));
+            put(capture, name, &tensors::from_bytes(&digest));
         }
         let tied = u8::from(self.head_is_tied());
-        capture.tensors.insert(TensorName::of_case("head.tied"), tensors::from_bytes(&[tied]));
+        put(capture, TensorName::of_case("head.tied"), &tensors::from_bytes(&[tied]));
     }
 }
 
@@ -119,7 +122,7 @@ impl Gpt2 {
 fn record_token(last: ArrayView2<'_, f32>, recorder: &mut Recorder<'_>) {
     let name = TensorName::of_step(recorder.step, "token");
     let tokens = greedy(last);
-    recorder.capture.tensors.insert(name, tensors::from_ids(tokens.shape(), tokens.iter().copied()));
+    put(recorder.capture, name, &tensors::from_ids(tokens.shape(), tokens.iter().copied()));
 }
 
 /// `probs.t…` of a step, from `logits.last`.
@@ -135,9 +138,14 @@ fn rows(token_ids: &[Vec<i64>]) -> Array2<i64> {
     Array2::from_shape_fn((token_ids.len(), tokens), |(row, position)| token_ids[row][position])
 }
 
-fn record_ids(capture: &mut Capture, step: usize, ids: ArrayView2<'_, i64>) {
+fn record_ids(capture: &mut dyn Sink, step: usize, ids: ArrayView2<'_, i64>) {
     let tensor = tensors::from_ids(ids.shape(), ids.iter().copied());
-    capture.tensors.insert(TensorName::of_step(step, "token_ids"), tensor);
+    put(capture, TensorName::of_step(step, "token_ids"), &tensor);
+}
+
+/// A tensor that was made for the capture.
+fn put(capture: &mut dyn Sink, name: TensorName, tensor: &Tensor) {
+    capture.put(name, tensor.view(), true);
 }
 
 fn fed_tokens(case: &Case, mut own: Array1<i64>, position: usize) -> Array1<i64> {

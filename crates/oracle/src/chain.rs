@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use graph::{Computation, Node, Step};
+use graph::{Computation, Node, Operation, Step};
 
 use crate::apply::{ApplyError, Operand, apply};
 use crate::arithmetic::Arithmetic;
@@ -32,6 +32,17 @@ struct Planned {
     inputs: Vec<String>,
     /// Values that nothing after it needs.
     done: Vec<String>,
+    /// What the logits of the last position need of it.
+    needed: Needed,
+}
+
+/// What the logits of a step's last position need of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Needed {
+    Nothing,
+    /// The last position: the node is computed row by row, and so is all that needs it.
+    Last,
+    Everything,
 }
 
 impl<'a, A: Arithmetic> Chain<'a, A> {
@@ -59,7 +70,8 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
             let own = model.graph.operation(&node).map(Computation::of);
             let computation = mutated.cloned().or(own)?;
             let inputs = computation.inputs_in(node.layer, layers);
-            Some(Planned { node, computation, is_mutated: mutated.is_some(), inputs, done: Vec::new() })
+            let (is_mutated, needed) = (mutated.is_some(), Needed::Everything);
+            Some(Planned { node, computation, is_mutated, inputs, done: Vec::new(), needed })
         };
         let mut nodes: Vec<Planned> = model.graph.order(layers)?.into_iter().filter_map(planned).collect();
         let mut last_use: BTreeMap<String, usize> = BTreeMap::new();
@@ -70,6 +82,7 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         for (name, index) in last_use {
             nodes[index].done.push(name);
         }
+        mark_needed(&mut nodes, &model.graph.family.roles.last_logits);
         Ok(Self { model, arithmetic, nodes, kept: BTreeMap::new(), past: 0, steps: 0 })
     }
 
@@ -95,6 +108,24 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         self.step_beside(ids, &[], |node, value| see(node, value))
     }
 
+    /// The logits of the last position of such a step, `[B, V]`: what they do not need is not computed, and of what is
+    /// computed row by row after the last attention, only the last row is. They have the bits that [`Self::step`] gives.
+    ///
+    /// # Errors
+    /// If an id has no row, or the graph gives no such logits.
+    pub fn last_logits(&mut self, ids: &Array<i64>) -> Result<A::Value, ApplyError> {
+        let wanted = &self.model.graph.family.roles.last_logits;
+        let mut found = None;
+        let see = |node: &Node, value: &Arc<Operand<A::Value>>| {
+            if let (true, Operand::Floats(value)) = (node.name == *wanted, &**value) {
+                found = Some(value.clone());
+            }
+            Ok::<(), ApplyError>(())
+        };
+        self.step_through(ids, &[], |planned| planned.needed, see)?;
+        found.ok_or_else(|| ApplyError::Lacks { name: wanted.clone(), what: "an operation".to_owned() })
+    }
+
     /// The same beside a run of the same tokens, of which the values of every step up to this one are at hand: what no
     /// mutation reaches is taken from there, the very same value.
     ///
@@ -104,6 +135,16 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         &mut self,
         ids: &Array<i64>,
         beside: &[Computed<A::Value>],
+        see: impl FnMut(&Node, &Arc<Operand<A::Value>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.step_through(ids, beside, |_| Needed::Everything, see)
+    }
+
+    fn step_through<E: From<ApplyError>>(
+        &mut self,
+        ids: &Array<i64>,
+        beside: &[Computed<A::Value>],
+        needed: impl Fn(&Planned) -> Needed,
         mut see: impl FnMut(&Node, &Arc<Operand<A::Value>>) -> Result<(), E>,
     ) -> Result<(), E> {
         let tokens = &self.model.graph.family.roles.tokens;
@@ -117,17 +158,32 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         values.insert(tokens.clone(), Arc::new(Operand::Tokens(ids.clone())));
         for planned in &self.nodes {
             let name = &planned.node.name;
+            let (step, is_cut) = match needed(planned) {
+                Needed::Nothing => {
+                    planned.done.iter().for_each(|name| drop(values.remove(name)));
+                    continue;
+                }
+                Needed::Last if new > 1 => (Step { past: step.end() - 1, new: 1, ..step }, true),
+                Needed::Last | Needed::Everything => (step, false),
+            };
             let inputs: Option<Vec<_>> = planned.inputs.iter().map(|input| values.get(input)).collect();
             let inputs = inputs.ok_or_else(|| ApplyError::Lacks {
                 name: name.clone(),
                 what: format!("one of {:?}", planned.inputs),
             })?;
             let past = self.kept.get(name);
-            let known = there.value(planned, &inputs, past, tokens);
+            let known = there.value(planned, &inputs, past, tokens).filter(|_| !is_cut);
             let value = match known {
                 Some(known) => known.clone(),
                 None => {
                     let inputs: Vec<&Operand<A::Value>> = inputs.iter().map(|input| &***input).collect();
+                    let cut: Vec<Operand<A::Value>>;
+                    let inputs = if is_cut {
+                        cut = inputs.into_iter().map(|input| last_row(&self.arithmetic, input)).collect();
+                        cut.iter().collect()
+                    } else {
+                        inputs
+                    };
                     let what = (&planned.node, &planned.computation, step);
                     let fresh = apply(&self.arithmetic, self.model, what, &inputs, past.map(|past| &**past))?;
                     there.or_same::<A>(name, fresh)
@@ -145,6 +201,55 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
         self.past += new;
         self.steps += 1;
         Ok(())
+    }
+}
+
+/// What the logits of the last position need of each node, of an order in which inputs come first.
+fn mark_needed(nodes: &mut [Planned], last_logits: &str) {
+    let mut wanted: BTreeMap<String, Needed> = [(last_logits.to_owned(), Needed::Last)].into();
+    for planned in nodes.iter_mut().rev() {
+        let wanted_of_it = wanted.get(&planned.node.name).copied().unwrap_or(Needed::Nothing);
+        planned.needed = match wanted_of_it {
+            Needed::Last if planned.is_mutated || !takes_the_last_row(&planned.computation.op) => {
+                Needed::Everything
+            }
+            wanted_of_it => wanted_of_it,
+        };
+        if planned.needed > Needed::Nothing {
+            for name in &planned.inputs {
+                let so_far = wanted.entry(name.clone()).or_insert(Needed::Nothing);
+                *so_far = planned.needed.max(*so_far);
+            }
+        }
+    }
+}
+
+/// Whether the last row of `[B, S, …]` follows from the last rows of what is given, in the same bits.
+const fn takes_the_last_row(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::LayerNorm { .. }
+            | Operation::RmsNorm { .. }
+            | Operation::Linear { .. }
+            | Operation::Gelu { .. }
+            | Operation::Silu { .. }
+            | Operation::Relu { .. }
+            | Operation::Mul { .. }
+            | Operation::Add { .. }
+            | Operation::Last { .. }
+    )
+}
+
+/// `[B, 1, D]` of `[B, S, D]`.
+fn last_row<A: Arithmetic>(arithmetic: &A, operand: &Operand<A::Value>) -> Operand<A::Value> {
+    match operand {
+        Operand::Floats(value) => {
+            let &[batch, _, width] = A::dimensions(value) else { return operand.clone() };
+            let mut row = arithmetic.last(value);
+            *A::shape(&mut row) = vec![batch, 1, width];
+            Operand::Floats(row)
+        }
+        Operand::Tokens(ids) => Operand::Tokens(ids.clone()),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every [`Way`] is correct: its results stay within the bounds. They are what bounds are tested with, and what shows how
 //! far apart correct implementations are. Elementary functions are those of `libm`.
 
+use std::ops::Range;
+
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis};
 
@@ -11,6 +13,8 @@ mod tests;
 
 /// Columns that are summed side by side.
 const COLUMNS: usize = 32;
+/// Rows that are summed side by side: a sum waits for its last addition, and others are added meanwhile.
+const ROWS: usize = 6;
 /// Terms of the leaves of a tree.
 const LEAF: usize = 8;
 
@@ -170,29 +174,39 @@ impl Sums {
 
     /// Σxᵢ.
     pub(crate) fn sum(&self, x: &[f32]) -> f32 {
-        self.of_columns(&self.arranged(x), &vec![[1.0]; x.len()])[0]
+        self.of_columns::<1, 1>(self.arranged(x).as_chunks().0, &vec![[1.0]; x.len()])[0][0]
     }
 
     /// Σxᵢ².
     pub(crate) fn squares(&self, x: &[f32]) -> f32 {
         let x = self.arranged(x);
-        self.of_columns::<1>(&x, x.as_chunks().0)[0]
+        self.of_columns::<1, 1>(x.as_chunks().0, x.as_chunks().0)[0][0]
     }
 
     /// x·y: `[m, k]·[k, n]` with k terms.
     pub(crate) fn product(&self, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Array2<f32> {
         let mut product = Array2::zeros((x.nrows(), y.ncols()));
-        let rows: Vec<Vec<f32>> =
-            x.rows().into_iter().map(|row| self.terms.iter().map(|&term| row[term]).collect()).collect();
+        let whole = x.nrows() / ROWS * ROWS;
+        let (tiles, rest) = (self.tiles::<ROWS>(x, 0..whole), self.tiles::<1>(x, whole..x.nrows()));
         let tasks = product.axis_chunks_iter_mut(Axis(1), COLUMNS).into_par_iter();
         tasks.zip(y.axis_chunks_iter(Axis(1), COLUMNS)).for_each(|(mut product, y)| {
             let columns = self.columns(y);
-            for (x, mut product) in rows.iter().zip(product.rows_mut()) {
-                let sums = self.of_columns(x, &columns);
+            let sums = tiles.iter().flat_map(|tile| self.of_columns(tile, &columns));
+            let sums = sums.chain(rest.iter().flat_map(|row| self.of_columns(row, &columns)));
+            for (sums, mut product) in sums.zip(product.rows_mut()) {
                 product.iter_mut().zip(sums).for_each(|(product, sum)| *product = sum);
             }
         });
         product
+    }
+
+    /// Arranged terms of so many rows at a time.
+    fn tiles<const R: usize>(&self, x: ArrayView2<'_, f32>, rows: Range<usize>) -> Vec<Vec<[f32; R]>> {
+        let tile = |first: usize| {
+            let of_term = |&term: &usize| std::array::from_fn(|row| x[[first + row, term]]);
+            self.terms.iter().map(of_term).collect()
+        };
+        rows.step_by(R).map(tile).collect()
     }
 
     fn arranged(&self, x: &[f32]) -> Vec<f32> {
@@ -208,27 +222,27 @@ impl Sums {
         self.terms.iter().map(of_term).collect()
     }
 
-    /// Sums of arranged terms.
-    fn of_columns<const N: usize>(&self, x: &[f32], y: &[[f32; N]]) -> [f32; N] {
+    /// Sums of arranged terms, of each row and each column.
+    fn of_columns<const N: usize, const R: usize>(&self, x: &[[f32; R]], y: &[[f32; N]]) -> [[f32; N]; R] {
         pulp::Arch::new().dispatch(OfColumns { sums: self, x, y })
     }
 }
 
-struct OfColumns<'a, const N: usize> {
+struct OfColumns<'a, const N: usize, const R: usize> {
     sums: &'a Sums,
-    x: &'a [f32],
+    x: &'a [[f32; R]],
     y: &'a [[f32; N]],
 }
 
-impl<const N: usize> pulp::WithSimd for OfColumns<'_, N> {
-    type Output = [f32; N];
+impl<const N: usize, const R: usize> pulp::WithSimd for OfColumns<'_, N, R> {
+    type Output = [[f32; N]; R];
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> [f32; N] {
+    fn with_simd<S: pulp::Simd>(self, _: S) -> [[f32; N]; R] {
         let Self { sums, x, y } = self;
-        let mut partial: Vec<[f32; N]> = Vec::new();
+        let mut partial: Vec<[[f32; N]; R]> = Vec::new();
         for (index, (x, y)) in x.chunks(sums.block).zip(y.chunks(sums.block)).enumerate() {
-            partial.push(if sums.fused { chain::<N, true>(x, y) } else { chain::<N, false>(x, y) });
+            partial.push(if sums.fused { chain::<N, R, true>(x, y) } else { chain::<N, R, false>(x, y) });
             // Two subtrees of one size become one: as often as there are ones at the end of the index.
             let joined = if sums.tree { index.trailing_ones() } else { u32::from(index > 0) };
             for _ in 0..joined {
@@ -238,16 +252,18 @@ impl<const N: usize> pulp::WithSimd for OfColumns<'_, N> {
         while partial.len() > 1 {
             join(&mut partial);
         }
-        partial.pop().unwrap_or([0.0; N])
+        partial.pop().unwrap_or([[0.0; N]; R])
     }
 }
 
 #[inline(always)]
-fn chain<const N: usize, const FUSED: bool>(x: &[f32], y: &[[f32; N]]) -> [f32; N] {
-    let mut sums = [0.0; N];
-    for (&x, y) in x.iter().zip(y) {
-        for (sum, &y) in sums.iter_mut().zip(y) {
-            *sum = if FUSED { x.mul_add(y, *sum) } else { x * y + *sum };
+fn chain<const N: usize, const R: usize, const FUSED: bool>(x: &[[f32; R]], y: &[[f32; N]]) -> [[f32; N]; R] {
+    let mut sums = [[0.0; N]; R];
+    for (x, y) in x.iter().zip(y) {
+        for (sums, &x) in sums.iter_mut().zip(x) {
+            for (sum, &y) in sums.iter_mut().zip(y) {
+                *sum = if FUSED { x.mul_add(y, *sum) } else { x * y + *sum };
+            }
         }
     }
     sums
@@ -255,11 +271,11 @@ fn chain<const N: usize, const FUSED: bool>(x: &[f32], y: &[[f32; N]]) -> [f32; 
 
 /// The last two become one.
 #[inline(always)]
-fn join<const N: usize>(partial: &mut Vec<[f32; N]>) {
+fn join<const N: usize, const R: usize>(partial: &mut Vec<[[f32; N]; R]>) {
     if let Some(last) = partial.pop()
         && let Some(first) = partial.last_mut()
     {
-        first.iter_mut().zip(last).for_each(|(first, last)| *first += last);
+        first.as_flattened_mut().iter_mut().zip(last.as_flattened()).for_each(|(first, last)| *first += last);
     }
 }
 

@@ -1,59 +1,82 @@
 //! The wall between NumPy and captures.
 
-use capture::{Capture, DType, Precision, Shape, Tensor, TensorName};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use capture::{CaptureWriter, DType, Precision, Shape, Sink, TensorName, TensorView};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyCFunction, PyString};
 
 use crate::error::JobError;
 
 /// Refusals named in a message; the count tells the rest.
 const NAMED: usize = 5;
 
-/// Brings in what a session returned: a `dict` of arrays by name. Every array is checked, and all that are wrong are
-/// refused in one message.
-///
-/// One array at a time is copied and let go, so that the result is not held twice.
-pub(crate) fn take_in(result: Bound<'_, PyAny>, precision: Precision) -> Result<Capture, JobError> {
-    let Ok(arrays) = result.cast::<PyDict>() else {
-        return Err(JobError::Refused(format!("the session returned {}; expected a dict", kind(&result))));
-    };
-    // A copy, because the session may keep its own.
-    let arrays = arrays.copy()?;
-    drop(result);
-    let total = arrays.len();
-    let mut capture = Capture::default();
-    let mut refused = Vec::new();
-    while !arrays.is_empty() {
-        let (name, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
-            arrays.call_method0("popitem")?.extract()?;
-        if let Err(problem) = take_in_one(&mut capture, &name, &array, precision) {
-            refused.push(format!("{}: {problem}", name.repr()?.to_string_lossy()));
-        }
-    }
-    if total == 0 {
-        return Err(JobError::Refused("the session returned no arrays".to_owned()));
-    }
-    if refused.is_empty() { Ok(capture) } else { Err(refusal(refused, total)) }
+/// What a session has shown so far.
+struct Shown {
+    capture: CaptureWriter,
+    precision: Precision,
+    names: BTreeSet<TensorName>,
+    total: usize,
+    refused: Vec<String>,
 }
 
-fn take_in_one(
-    capture: &mut Capture,
-    name: &Bound<'_, PyAny>,
-    array: &Bound<'_, PyAny>,
+/// Lets a session show its arrays, by a function `put(name, array)` that is handed to it. Each array is checked and
+/// written before `put` returns, and nothing of it is kept; all that are wrong are refused in one message.
+pub(crate) fn take_in(
+    py: Python<'_>,
+    capture: CaptureWriter,
     precision: Precision,
-) -> Result<(), String> {
-    let name = parse_name(name)?;
-    let array = exact_array(array)?;
-    let dtype = dtype(array, precision)?;
-    let shape = Shape::new(array.shape()).map_err(|error| error.to_string())?;
-    let bytes = bytes(array).map_err(|error| error.to_string())?;
-    let tensor = Tensor::new(dtype, shape, bytes).map_err(|error| error.to_string())?;
-    if !array.is_c_contiguous() {
-        capture.not_contiguous.insert(name.clone());
+    show: impl FnOnce(Bound<'_, PyCFunction>) -> PyResult<()>,
+) -> Result<CaptureWriter, JobError> {
+    let shown = Shown { capture, precision, names: BTreeSet::new(), total: 0, refused: Vec::new() };
+    let shown = Arc::new(Mutex::new(Some(shown)));
+    let of_put = Arc::clone(&shown);
+    let put = PyCFunction::new_closure(py, Some(c"put"), None, move |arguments, _| -> PyResult<()> {
+        let (name, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) = arguments.extract()?;
+        match of_put.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(shown) => shown.put(&name, &array),
+            None => Err(PyRuntimeError::new_err("the capture is finished; nothing can be put into it")),
+        }
+    })?;
+    show(put)?;
+    let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+    shown.ok_or_else(|| JobError::Refused("the session showed no arrays".to_owned()))?.finish()
+}
+
+impl Shown {
+    fn put(&mut self, name: &Bound<'_, PyAny>, array: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.total += 1;
+        if let Err(problem) = self.put_one(name, array) {
+            self.refused.push(format!("{}: {problem}", name.repr()?.to_string_lossy()));
+        }
+        Ok(())
     }
-    capture.tensors.insert(name, tensor);
-    Ok(())
+
+    fn put_one(&mut self, name: &Bound<'_, PyAny>, array: &Bound<'_, PyAny>) -> Result<(), String> {
+        let name = parse_name(name)?;
+        let array = exact_array(array)?;
+        let dtype = dtype(array, self.precision)?;
+        let shape = Shape::new(array.shape()).map_err(|error| error.to_string())?;
+        if !self.names.insert(name.clone()) {
+            return Err("the name comes twice".to_owned());
+        }
+        let bytes = bytes(array).map_err(|error| error.to_string())?;
+        let bytes = bytes.try_readonly().map_err(|error| error.to_string())?;
+        let bytes = bytes.as_slice().map_err(|error| error.to_string())?;
+        let tensor = TensorView::new(dtype, &shape, bytes).map_err(|error| error.to_string())?;
+        self.capture.put(name, tensor, array.is_c_contiguous());
+        Ok(())
+    }
+
+    fn finish(self) -> Result<CaptureWriter, JobError> {
+        if self.total == 0 {
+            return Err(JobError::Refused("the session showed no arrays".to_owned()));
+        }
+        if self.refused.is_empty() { Ok(self.capture) } else { Err(refusal(self.refused, self.total)) }
+    }
 }
 
 fn parse_name(name: &Bound<'_, PyAny>) -> Result<TensorName, String> {
@@ -87,11 +110,10 @@ fn dtype(array: &Bound<'_, PyUntypedArray>, precision: Precision) -> Result<DTyp
         .ok_or_else(|| format!("dtype {found}; expected float of {precision}, int64 or uint8, little endian"))
 }
 
-/// Row-major bytes, copied once.
-fn bytes(array: &Bound<'_, PyUntypedArray>) -> PyResult<Vec<u8>> {
-    // A view of what is contiguous, else a copy in row-major order.
+/// Row-major bytes: a view of what is contiguous, else a copy in row-major order.
+fn bytes<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyArray1<u8>>> {
     let bytes = array.call_method0("ravel")?.call_method1("view", ("|u1",))?;
-    Ok(bytes.cast_into::<PyArray1<u8>>()?.to_vec()?)
+    Ok(bytes.cast_into::<PyArray1<u8>>()?)
 }
 
 fn kind(value: &Bound<'_, PyAny>) -> String {

@@ -2,7 +2,7 @@
 
 use capture::protocol::{Job, WorkList};
 use capture::worker::Session;
-use capture::{Capture, Identity, Precision};
+use capture::{CaptureWriter, Identity, Precision};
 use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -59,11 +59,12 @@ impl Session for PythonSession {
         &self.identity
     }
 
-    fn attempt(&mut self, job: &Job) -> Result<Capture, JobError> {
+    fn attempt(&mut self, job: &Job, capture: CaptureWriter) -> Result<CaptureWriter, JobError> {
         Python::attach(|py| {
             let case = as_python(py, serde_json::to_string(&job.case))?;
-            let result = self.session.bind(py).call_method1("run", (case,))?;
-            arrays::take_in(result, self.precision)
+            arrays::take_in(py, capture, self.precision, |put| {
+                self.session.bind(py).call_method1("show", (case, put)).map(drop)
+            })
         })
     }
 }

@@ -196,7 +196,7 @@ fn arrays_that_are_not_contiguous_are_noted_and_copied_in_row_major_order() {
 
 #[test]
 fn what_is_not_a_well_formed_capture_is_refused_by_name() {
-    let expected: [(&str, &[&str]); 16] = [
+    let expected: [(&str, &[&str]); 17] = [
         ("other-float", &["1 of 5 arrays", "'step0/logits'", "dtype float64", "expected float of f32"]),
         ("half", &["'x'", "dtype float16"]),
         ("int32", &["dtype int32", "int64"]),
@@ -210,7 +210,8 @@ fn what_is_not_a_well_formed_capture_is_refused_by_name() {
         ("number-name", &["3: the name is int"]),
         ("surrogate-name", &["UnicodeEncodeError"]),
         ("many-wrong", &["8 of 12 arrays", "'wrong.0'", "'wrong.4'", "…"]),
-        ("not-a-dict", &["returned list; expected a dict"]),
+        ("comes-twice", &["1 of 2 arrays", "'x': the name comes twice"]),
+        ("fails-midway", &["ValueError: no more"]),
         ("nothing", &["no arrays"]),
         ("no-such-method", &["AttributeError"]),
     ];
@@ -284,6 +285,33 @@ fn arrays_of_a_job_are_dropped_before_the_next() {
 }
 
 #[test]
+fn what_fails_midway_leaves_nothing() {
+    let bench = Bench::new(Precision::F32).run(&["fails-midway", "good"]);
+    bench.ask().expect_failure(0, &["no more"]);
+    let left: Vec<_> =
+        std::fs::read_dir(bench.folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(left, [bench.path("good")]);
+}
+
+#[test]
+fn an_array_is_read_before_the_session_goes_on() {
+    let bench = Bench::new(Precision::F32).run(&["written-over"]);
+    bench.ask().expect(0, &[ready(Precision::F32), Event::Done { job: 0 }]);
+    for (name, value) in [("a", 0.0), ("b", 1.0)] {
+        let expected = Tensor::from_f32(&[3], &[value; 3]).unwrap();
+        assert_eq!(bench.tensor("written-over", name), Some(expected));
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_capture() {
+    let bench = Bench::new(Precision::F32).run(&["large"]);
+    bench.ask().expect(0, &[ready(Precision::F32), Event::Done { job: 0 }]);
+    let last = Tensor::from_i64(&[1 << 20], &[23; 1 << 20]).unwrap();
+    assert_eq!(bench.tensor("large", "step23/x"), Some(last));
+}
+
+#[test]
 fn the_environment_of_the_shell_does_not_reach_python() {
     let bench = Bench::new(Precision::F32).run(&["environment"]);
     let elsewhere = TempDir::new().unwrap();
@@ -340,7 +368,8 @@ fn an_interrupt_kills_the_worker() {
 
 #[test]
 fn the_worker_dies_with_its_reader() {
-    let mut child = Bench::new(Precision::F32).run(&["waits", "good"]).start(&mut worker());
+    let bench = Bench::new(Precision::F32).run(&["waits", "good"]);
+    let mut child = bench.start(&mut worker());
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     stderr.read_line(&mut said).unwrap();

@@ -2,6 +2,7 @@ mod malformed;
 mod mutations;
 mod peer;
 mod roundtrip;
+mod streamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

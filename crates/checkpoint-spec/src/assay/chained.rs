@@ -8,6 +8,7 @@ use graph::{Node, Step};
 use oracle::{
     ApplyError, Arithmetic, Array, Chain, Exact, HalfFormat, Model, Operand, Replica, Way, scheduled,
 };
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use tensor_compare::Tolerance;
 
 use super::measure::{IntoOutcome, against_oracle, fetch, unbounded, unreadable};
@@ -28,7 +29,12 @@ pub(super) struct Passed {
     pub(super) measured: BTreeMap<(TensorName, usize), Outcome>,
     /// Tokens that differ from the chain's, of the subject, by tensor.
     flips: BTreeMap<TensorName, u64>,
+    /// The tokens that the subject was fed while it generated, and the chain's logits for them.
+    pub(super) generated: Option<Fed>,
 }
+
+/// Tokens that were fed, and the logits of the chain for them, at f64.
+pub(super) type Fed = (Vec<i64>, Tensor);
 
 /// One pass over the chain of a case.
 pub(super) struct Pass<'a> {
@@ -136,9 +142,9 @@ impl<'a> Pass<'a> {
         self.hold_voice(logits, &own_logits);
         for index in 0..self.measured.len() {
             let fed = fed(self.evidence.case, self.measured[index].1, &tokens_name);
-            let generated = match fed {
-                Some(fed) if fed != own.tokens => {
-                    as_tensors(&generate_from(chain.clone(), last, generate, Some(&fed))?)
+            let generated = match &fed {
+                Some(fed) if *fed != own.tokens => {
+                    as_tensors(&generate_from(chain.clone(), last, generate, Some(fed))?)
                 }
                 _ => Ok((own_ids.clone(), own_logits.clone())),
             };
@@ -146,6 +152,7 @@ impl<'a> Pass<'a> {
             self.measure_one(index, logits, &generated);
             if index == 0 {
                 self.passed.flips.insert(tokens_name.clone(), flips(self.evidence.subject, tokens, &ids));
+                self.passed.generated = fed.map(|fed| (fed, generated));
             }
         }
         Ok(())
@@ -224,13 +231,14 @@ pub(super) fn of_graph(setting: &Setting<'_>, required: &Required) -> bool {
 }
 
 /// Judges what nothing nearer can judge: logits of generated positions, from the implementation's own tokens, by the errors
-/// that replicas make in the same chain. `known` is what replicas said before, of the same tokens or of others. The bound on
-/// the root mean square error comes second.
+/// that replicas make in the same chain. `known` is what replicas said before, of the same tokens or of others; `exact` what
+/// the chain gave. The bound on the root mean square error comes second.
 pub(super) fn by_replicas(
     setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
     required: &Required,
     known: Option<&Replicas>,
+    exact: Option<&Fed>,
 ) -> (Outcome, Option<Measured>) {
     let mut allowed = None;
     let mut judge = || {
@@ -240,7 +248,7 @@ pub(super) fn by_replicas(
         let fed = fed(evidence.case, evidence.subject, &generated);
         let anew = match known {
             Some(known) if known.fed == fed => None,
-            _ => Some(Replicas::of(setting, model, evidence.case, fed).map_err(unreadable)?),
+            _ => Some(Replicas::of(setting, model, evidence.case, fed, exact).map_err(unreadable)?),
         };
         let bound = anew.as_ref().or(known).ok_or_else(|| unreadable("no replica was run"))?;
         allowed = Some(Measured(bound.rms));
@@ -268,7 +276,7 @@ impl Replicas {
     pub(super) fn of_forced(setting: &Setting<'_>, case: &Case) -> Result<Option<Self>, ApplyError> {
         match (setting.model, &case.forced) {
             (Some(model), Some(forced)) if case.generate > 0 => {
-                Self::of(setting, model, case, Some(forced.concat())).map(Some)
+                Self::of(setting, model, case, Some(forced.concat()), None).map(Some)
             }
             _ => Ok(None),
         }
@@ -279,16 +287,25 @@ impl Replicas {
         model: &Model,
         case: &Case,
         fed: Option<Vec<i64>>,
+        exact: Option<&Fed>,
     ) -> Result<Self, ApplyError> {
-        let exact = logits(model, Exact, case, fed.as_deref())?;
+        let exact = match exact.filter(|(tokens, _)| Some(tokens) == fed.as_ref()) {
+            Some((_, logits)) => {
+                Array { shape: logits.shape().dimensions().to_vec(), values: logits.view().to_f64_lossy() }
+            }
+            None => logits(model, Exact, case, fed.as_deref())?,
+        };
         let half = half_format(setting.precision());
-        let mut worst = 0.0f64;
-        for way in replicas(setting.specs) {
-            let replica = logits(model, Replica { way, half }, case, fed.as_deref())?;
-            let rms = root_mean_square(&exact.values, &replica.values);
-            // A replica that is not finite raises no bound.
-            worst = if rms > worst { rms } else { worst };
-        }
+        let ways: Vec<Way> = replicas(setting.specs).collect();
+        let errors: Result<Vec<f64>, ApplyError> = ways
+            .into_par_iter()
+            .map(|way| {
+                let replica = logits(model, Replica { way, half }, case, fed.as_deref())?;
+                Ok(root_mean_square(&exact.values, &replica.values))
+            })
+            .collect();
+        // A replica that is not finite raises no bound.
+        let worst = errors?.into_iter().fold(0.0, |worst, rms| if rms > worst { rms } else { worst });
         let (rms, largest) = allowed(setting.specs, worst, &exact.values, setting.precision().unit());
         let exact = Tensor::from_f64(&exact.shape, &exact.values).map_err(|error| inputs("logits", error))?;
         Ok(Self { fed, exact, rms, largest })
@@ -379,27 +396,12 @@ fn logits<A: Arithmetic<Value = Array<T>>, T: Copy + Into<f64>>(
     let mut last = None;
     for (index, positions) in case.steps().enumerate() {
         let step = Step { index, batch: case.batch(), past: positions.start, new: positions.len() };
-        last = last_logits(&mut chain, &scheduled(case, step))?.or(last);
+        last = Some(chain.last_logits(&scheduled(case, step))?);
     }
     let last = last.ok_or_else(|| inputs("a chain", "a case has steps"))?;
     let generated = generate_from(chain, &last, case.generate, fed)?;
     let values = generated.logits.values.into_iter().map(Into::into).collect();
     Ok(Array { shape: generated.logits.shape, values })
-}
-
-/// Makes a step, of which the logits of the last position are wanted.
-fn last_logits<A: Arithmetic<Value = V>, V: Clone>(
-    chain: &mut Chain<'_, A>,
-    ids: &Array<i64>,
-) -> Result<Option<V>, ApplyError> {
-    let (wanted, mut found) = (&chain.model().graph.family.roles.last_logits, None);
-    chain.step(ids, |node, value| {
-        if let (true, Operand::Floats(value)) = (node.name == *wanted, value) {
-            found = Some(value.clone());
-        }
-        Ok::<(), ApplyError>(())
-    })?;
-    Ok(found)
 }
 
 /// Generated tokens, row by row, and the logits they were taken from.
@@ -422,8 +424,7 @@ fn generate_from<A: Arithmetic<Value = Array<T>>, T: Copy>(
         let own = &steps[at].0;
         let row = |row: usize| fed.and_then(|fed| fed.get(row * generate + at)).copied().unwrap_or(own[row]);
         let ids = Array { shape: vec![own.len(), 1], values: (0..own.len()).map(row).collect() };
-        let next = last_logits(&mut chain, &ids)?;
-        let next = next.ok_or_else(|| inputs("a chain", "the graph gives no logits of the last position"))?;
+        let next = chain.last_logits(&ids)?;
         steps.push((chain.arithmetic().argmax(&next), next));
     }
     let (batch, width) = (last.shape.first().copied().unwrap_or(0), last.width());

@@ -6,12 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use capture::protocol::Job;
 use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
-use checkpoint_spec::SpecSet;
 use graph::Step;
 use oracle::{ApplyError, Arithmetic, Array, Chain, Model, Operand, Replica, Way, scheduled};
 
 use super::rust::prompt_ids;
-use super::{Implementation, Means, Production};
+use super::{Done, Implementation, Means, Production};
 use crate::model::Model as ModelFiles;
 use crate::progress::Part;
 
@@ -40,7 +39,13 @@ impl Implementation for Naive {
         Precision::F32
     }
 
-    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
+    fn produce_each(
+        &mut self,
+        model: &Path,
+        jobs: &[Job],
+        part: &Part,
+        done: Done<'_>,
+    ) -> Result<Production> {
         let files = ModelFiles::open(Self::NAME.to_owned(), model)?;
         let model = files.oracle(&files.specs()?)?;
         let identity = Identity {
@@ -60,6 +65,7 @@ impl Implementation for Naive {
                     let capture = threads.install(|| run(&model, &job.case))?;
                     capture::write(&job.output, &identity, &capture)
                         .with_context(|| job.output.display().to_string())?;
+                    done(job)?;
                 }
             }
             part.step();
@@ -145,7 +151,7 @@ fn tensor(value: &Operand<Array<f32>>) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use checkpoint_spec::{Traits, required};
+    use checkpoint_spec::{SpecSet, Traits, required};
 
     use super::*;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use capture::protocol::Job;
 use capture::worker::Session;
-use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
+use capture::{CaptureWriter, Case, Identity, Precision, Sink, Tensor, TensorName};
 use gpt2::Gpt2;
 use rayon::ThreadPool;
 
-use super::{Implementation, Means, Production};
+use super::{Done, Implementation, Means, Production};
 use crate::progress::Part;
 
 /// The Rust GPT-2.
@@ -44,6 +44,14 @@ impl RustSession {
         Ok(Self { model: Gpt2::load(model)?, identity, threads })
     }
 
+    /// Runs a case, and hands each tensor of its capture over as soon as it is computed.
+    pub fn show(&self, case: &Case, capture: &mut (dyn Sink + Send)) -> Result<(), String> {
+        if let Some(ids) = prompt_ids(case) {
+            capture.put(TensorName::of_case("prompt.ids"), ids.view(), true);
+        }
+        self.threads.install(|| self.model.show(case, capture)).map_err(|error| error.to_string())
+    }
+
     /// Who it is under that name.
     pub fn identity_as(name: &str) -> Identity {
         Identity {
@@ -62,14 +70,9 @@ impl Session for RustSession {
         &self.identity
     }
 
-    fn attempt(&mut self, job: &Job) -> Result<Capture, String> {
-        self.threads.install(|| {
-            let mut capture = self.model.run(&job.case).map_err(|error| error.to_string())?;
-            if let Some(ids) = prompt_ids(&job.case) {
-                capture.tensors.insert(TensorName::of_case("prompt.ids"), ids);
-            }
-            Ok(capture)
-        })
+    fn attempt(&mut self, job: &Job, mut capture: CaptureWriter) -> Result<CaptureWriter, String> {
+        self.show(&job.case, &mut capture)?;
+        Ok(capture)
     }
 }
 
@@ -82,16 +85,26 @@ impl Implementation for RustGpt2 {
         Precision::F32
     }
 
-    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
+    fn produce_each(
+        &mut self,
+        model: &Path,
+        jobs: &[Job],
+        part: &Part,
+        done: Done<'_>,
+    ) -> Result<Production> {
         let mut session = RustSession::open(Self::NAME, model, self.means.threads)?;
         let identity = session.identity().clone();
         let mut production = Production { identity: Some(identity.clone()), ..Production::default() };
         for (index, job) in jobs.iter().enumerate() {
             self.means.interrupt.check()?;
             part.say(job.case.id.clone());
-            match session.attempt(job) {
-                Ok(capture) => capture::write(&job.output, &identity, &capture)
-                    .with_context(|| format!("the capture of case `{}` cannot be written", job.case.id))?,
+            let cannot = || format!("the capture of case `{}` cannot be written", job.case.id);
+            let capture = CaptureWriter::create(&job.output).with_context(cannot)?;
+            match session.attempt(job, capture) {
+                Ok(capture) => {
+                    capture.finish(&identity).with_context(cannot)?;
+                    done(job)?;
+                }
                 Err(error) => drop(production.failures.insert(index, error)),
             }
             part.step();

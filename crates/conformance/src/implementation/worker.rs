@@ -12,7 +12,7 @@ use capture::{Identity, Precision};
 use checkpoint_spec::Incident;
 
 use super::program::{GLANCE, Process, Program, last_lines};
-use super::{Implementation, Means, Production};
+use super::{Done, Implementation, Means, Production};
 use crate::interrupt::Interrupted;
 use crate::progress::Part;
 
@@ -124,7 +124,13 @@ impl Implementation for Worker {
         self.precision
     }
 
-    fn produce(&mut self, model: &Path, jobs: &[Job], part: &Part) -> Result<Production> {
+    fn produce_each(
+        &mut self,
+        model: &Path,
+        jobs: &[Job],
+        part: &Part,
+        done: Done<'_>,
+    ) -> Result<Production> {
         let list = WorkList {
             schema: SCHEMA.to_owned(),
             implementation: self.program.name.clone(),
@@ -140,7 +146,7 @@ impl Implementation for Worker {
             answered: vec![false; jobs.len()],
             production: Production::default(),
         };
-        let ending = dialogue.follow(&events, part)?;
+        let ending = dialogue.follow(&events, part, done)?;
         let mut production = dialogue.production;
         production.incident = self.conclude(ending, &mut process)?;
         Ok(production)
@@ -149,7 +155,7 @@ impl Implementation for Worker {
 
 impl Dialogue<'_> {
     /// Follows the events until the worker closes its output, is too slow, or breaks the protocol.
-    fn follow(&mut self, events: &Receiver<String>, part: &Part) -> Result<Ending, Interrupted> {
+    fn follow(&mut self, events: &Receiver<String>, part: &Part, tell: Done<'_>) -> Result<Ending> {
         part.say("starting");
         loop {
             let line = match self.worker.next_line(events)? {
@@ -157,8 +163,11 @@ impl Dialogue<'_> {
                 Err(RecvTimeoutError::Timeout) => return Ok(Ending::TooSlow),
                 Err(RecvTimeoutError::Disconnected) => return Ok(self.closed()),
             };
-            if let Err(problem) = self.hear(&line) {
-                return Ok(Ending::BrokeProtocol(problem));
+            match self.hear(&line) {
+                Err(problem) => return Ok(Ending::BrokeProtocol(problem)),
+                // One that says that it is done and left nothing is told of where its capture is missed.
+                Ok(Some(job)) if job.output.exists() => tell(job)?,
+                Ok(_) => {}
             }
             let done = self.done();
             part.at(done);
@@ -166,12 +175,12 @@ impl Dialogue<'_> {
         }
     }
 
-    /// Takes one answer; `Err` tells what about it the protocol does not allow.
-    fn hear(&mut self, line: &str) -> Result<(), String> {
+    /// Takes one answer, and gives the job that is done by it; `Err` tells what about it the protocol does not allow.
+    fn hear(&mut self, line: &str) -> Result<Option<&Job>, String> {
         let event = serde_json::from_str::<Event>(line)
             .map_err(|error| format!("its answer is not an event of the protocol: {error}: {line:.200}"))?;
         let (job, failure) = match event {
-            Event::Ready { identity } => return self.introduce(identity),
+            Event::Ready { identity } => return self.introduce(identity).map(|()| None),
             Event::Done { job } => (job, None),
             Event::Failed { job, error } => (job, Some(error)),
         };
@@ -186,8 +195,9 @@ impl Dialogue<'_> {
                 ));
             }
         }
+        let done = failure.is_none();
         self.production.failures.extend(failure.map(|error| (job, error)));
-        Ok(())
+        Ok(self.jobs.get(job).filter(|_| done))
     }
 
     fn introduce(&mut self, identity: Identity) -> Result<(), String> {

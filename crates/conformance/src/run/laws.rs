@@ -11,6 +11,7 @@ use checkpoint_spec::{Incident, LawNumbers, LawSpec, law_cases, measure_law, ref
 use super::captures::ImplementationCaptures;
 use super::schedule::reference_source;
 use super::{Law, Produced, Request, capture_cache, digest};
+use crate::cache;
 use crate::implementation::{ImplementationName, Means};
 use crate::progress::Progress;
 
@@ -24,10 +25,10 @@ pub(super) fn laws(
     law: Law<'_>,
     produced: &mut Produced,
 ) -> Result<Vec<LawNumbers>> {
-    let desk = Desk { request, means, progress, law };
+    let desk = Desk { request, means, progress, law, work };
     let mut numbers = Vec::new();
     if answered(&produced.subject) {
-        let (measured, incident) = desk.subject(work)?;
+        let (measured, incident) = desk.subject()?;
         numbers.extend(measured);
         produced.subject.incidents.extend(incident);
     }
@@ -58,6 +59,7 @@ struct Desk<'a> {
     means: &'a Means,
     progress: &'a Progress,
     law: Law<'a>,
+    work: &'a Path,
 }
 
 /// The questions that laws put to one implementation.
@@ -69,8 +71,9 @@ struct Questions<'a> {
 }
 
 impl Desk<'_> {
-    fn subject(&self, work: &Path) -> Result<Measured> {
-        let questions = self.questions(true, |case| Ok(work.join(format!("{}.safetensors", case.id))))?;
+    fn subject(&self) -> Result<Measured> {
+        let questions =
+            self.questions(true, |case| Ok(self.work.join(format!("{}.safetensors", case.id))))?;
         let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
         let measured = self.ask(&self.request.subject, &model.directory, &questions, false);
         for job in questions.jobs.iter().chain(&questions.refused) {
@@ -132,7 +135,7 @@ impl Desk<'_> {
                 remove(&job.output)?;
                 remove(&refusal(&job.output))?;
             }
-            let production = implementation.produce(model, &jobs, &part)?;
+            let production = cache::produce(implementation.as_mut(), model, &jobs, &part, self.work)?;
             part.finish(if production.incident.is_some() { "stopped" } else { "done" });
             incident = production.incident;
             failures = production.failures;

@@ -1,5 +1,6 @@
 //! The same question again, in other processes and with other thread counts: is the answer the same, bit for bit?
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,12 +10,14 @@ use checkpoint_spec::{
     ActivationDigest, Incident, REPEATS, RepeatDigests, Repeated, RepeatedActivation, SpecSet, Traits,
     activation_digest, compare_repeats, repeated_activations,
 };
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::captures::ImplementationCaptures;
 use super::schedule::reference_source;
 use super::{Produced, Request, capture_cache, digest};
-use crate::implementation::{ImplementationName, Means};
-use crate::progress::Progress;
+use crate::cache;
+use crate::implementation::{Implementation, ImplementationName, Means, Production};
+use crate::progress::{Part, Progress};
 
 /// Has everyone who computes in f32 repeat its run: the subject in every case, the references in the smallest, from the
 /// cache where they did so before. What stops a repeat of the subject is an incident of the run.
@@ -26,9 +29,9 @@ pub(super) fn repeats(
     specs: &SpecSet,
     produced: &mut Produced,
 ) -> Result<Vec<Repeated>> {
-    let desk = Desk { request, means, progress, specs };
+    let desk = Desk { request, means, progress, specs, work };
     let all: Vec<Case> = request.cases.iter().map(|planned| planned.case.clone()).collect();
-    let (repeated, incidents) = desk.subject(&all, produced, work)?;
+    let (repeated, incidents) = desk.subject(&all, produced)?;
     produced.subject.incidents.extend(incidents);
     let mut everyone: Vec<Repeated> = repeated.into_iter().collect();
     if let Some(smallest) = smallest(&all) {
@@ -49,6 +52,7 @@ struct Desk<'a> {
     means: &'a Means,
     progress: &'a Progress,
     specs: &'a SpecSet,
+    work: &'a Path,
 }
 
 /// One process that repeats.
@@ -62,12 +66,7 @@ struct Process {
 
 impl Desk<'_> {
     /// Nothing is repeated of a subject that was stopped: what it lacks is told of already.
-    fn subject(
-        &self,
-        cases: &[Case],
-        produced: &Produced,
-        work: &Path,
-    ) -> Result<(Option<Repeated>, Vec<Incident>)> {
+    fn subject(&self, cases: &[Case], produced: &Produced) -> Result<(Option<Repeated>, Vec<Incident>)> {
         let captures = &produced.subject;
         let cases: Vec<&Case> = cases.iter().filter(|case| captures.cases.contains_key(&case.id)).collect();
         if !captures.incidents.is_empty() || cases.is_empty() {
@@ -76,16 +75,15 @@ impl Desk<'_> {
         let model = self.request.subject_model.as_ref().unwrap_or(&self.request.model);
         let asked: Vec<Case> = cases.iter().map(|case| (*case).clone()).collect();
         let activations = self.activations(&self.request.subject, &cases)?;
-        let mut repeats = vec![self.judged(captures, &activations)?];
+        let mut repeats = vec![self.judged(captures, &activations)];
         let mut incidents = Vec::new();
         for process in processes(&asked, |number, time, case| {
-            Ok(work.join(format!("{}.repeat{number}-{time}.safetensors", case.id)))
+            Ok(self.work.join(format!("{}.repeat{number}-{time}.safetensors", case.id)))
         })? {
-            incidents.extend(self.compute(&self.request.subject, &model.directory, &process)?);
-            repeats.extend(digests(&process, &activations)?);
-            for job in process.times.iter().flatten().filter(|job| job.output.exists()) {
-                std::fs::remove_file(&job.output).with_context(|| job.output.display().to_string())?;
-            }
+            let (found, incident) =
+                self.compute_digests(&self.request.subject, &model.directory, &process, &activations)?;
+            incidents.extend(incident);
+            repeats.extend(found);
         }
         let ids = cases.iter().map(|case| case.id.clone()).collect();
         Ok((Some(compare_repeats(&captures.label, ids, &activations, &repeats)), incidents))
@@ -99,7 +97,7 @@ impl Desk<'_> {
             return Ok(None);
         }
         let activations = self.activations(&who, &[case])?;
-        let mut repeats = vec![self.judged(captures, &activations)?];
+        let mut repeats = vec![self.judged(captures, &activations)];
         let model = digest::of_files(&self.request.model.files()?)?;
         let source = reference_source(self.means)?;
         for process in processes(std::slice::from_ref(case), |number, time, case| {
@@ -114,7 +112,9 @@ impl Desk<'_> {
             {
                 return Ok(None);
             }
-            repeats.extend(digests(&process, &activations)?);
+            repeats.extend(digests(&process, &activations, |job, of_case| {
+                digests_of_case(of_case, job.map(|job| &job.output))
+            }));
         }
         Ok(Some(compare_repeats(&captures.label, vec![case.id.clone()], &activations, &repeats)))
     }
@@ -126,18 +126,52 @@ impl Desk<'_> {
     }
 
     /// The run that is judged, as the first of the repeats.
-    fn judged(
-        &self,
-        captures: &ImplementationCaptures,
-        activations: &[RepeatedActivation],
-    ) -> Result<RepeatDigests> {
-        let path = |case: &str| captures.cases.get(case).cloned();
-        let digests = digests_of(activations, path)?;
-        Ok(RepeatDigests { process: 0, threads: self.means.threads, digests })
+    fn judged(&self, captures: &ImplementationCaptures, activations: &[RepeatedActivation]) -> RepeatDigests {
+        let of_case = |case: &str, activations: &[&RepeatedActivation]| {
+            digests_of_case(activations, captures.cases.get(case))
+        };
+        RepeatDigests { process: 0, threads: self.means.threads, digests: digests_of(activations, of_case) }
     }
 
-    /// Computes all repeats of one process; what stopped it or one of its jobs, if anything did.
+    /// Computes all repeats of one process, whose captures are kept; what stopped it or one of its jobs, if anything did.
     fn compute(&self, who: &ImplementationName, model: &Path, process: &Process) -> Result<Option<Incident>> {
+        let produce = |implementation: &mut dyn Implementation, jobs: &[Job], part: &Part| {
+            cache::produce(implementation, model, jobs, part, self.work)
+        };
+        self.start(who, process, produce)
+    }
+
+    /// The same, of captures that nobody keeps: each is gone once it has its digests, while the process goes on.
+    fn compute_digests(
+        &self,
+        who: &ImplementationName,
+        model: &Path,
+        process: &Process,
+        activations: &[RepeatedActivation],
+    ) -> Result<(Vec<RepeatDigests>, Option<Incident>)> {
+        let mut found: BTreeMap<PathBuf, Vec<ActivationDigest>> = BTreeMap::new();
+        let produce = |implementation: &mut dyn Implementation, jobs: &[Job], part: &Part| {
+            implementation.produce_each(model, jobs, part, &mut |job| {
+                let of_case: Vec<&RepeatedActivation> =
+                    activations.iter().filter(|activation| activation.case == job.case.id).collect();
+                found.insert(job.output.clone(), digests_of_case(&of_case, Some(&job.output)));
+                std::fs::remove_file(&job.output).with_context(|| job.output.display().to_string())
+            })
+        };
+        let incident = self.start(who, process, produce)?;
+        let of_case = |job: Option<&Job>, of_case: &[&RepeatedActivation]| {
+            let found = job.and_then(|job| found.get(&job.output));
+            found.cloned().unwrap_or_else(|| vec![None; of_case.len()])
+        };
+        Ok((digests(process, activations, of_case), incident))
+    }
+
+    fn start(
+        &self,
+        who: &ImplementationName,
+        process: &Process,
+        produce: impl FnOnce(&mut dyn Implementation, &[Job], &Part) -> Result<Production>,
+    ) -> Result<Option<Incident>> {
         let means = Means { threads: process.threads, ..self.means.clone() };
         let mut implementation = who.start_apart(&means)?;
         let label = implementation.label();
@@ -146,7 +180,7 @@ impl Desk<'_> {
             std::fs::remove_file(&job.output).with_context(|| job.output.display().to_string())?;
         }
         let part = self.progress.part(format!("{label}, repeated"), jobs.len());
-        let production = implementation.produce(model, &jobs, &part)?;
+        let production = produce(implementation.as_mut(), &jobs, &part)?;
         let failed = production.failures.into_iter().next().map(|(job, message)| Incident {
             implementation: label,
             case: jobs.get(job).map(|job| job.case.id.clone()),
@@ -173,26 +207,32 @@ fn processes(
     REPEATS.iter().enumerate().map(process).collect()
 }
 
-fn digests(process: &Process, activations: &[RepeatedActivation]) -> Result<Vec<RepeatDigests>> {
+/// The digests of each time that a process computed, by what a job of a case left.
+fn digests(
+    process: &Process,
+    activations: &[RepeatedActivation],
+    of_case: impl Fn(Option<&Job>, &[&RepeatedActivation]) -> Vec<ActivationDigest>,
+) -> Vec<RepeatDigests> {
     let repeat = |jobs: &Vec<Job>| {
-        let path = |case: &str| jobs.iter().find(|job| job.case.id == case).map(|job| job.output.clone());
-        let digests = digests_of(activations, path)?;
-        Ok(RepeatDigests { process: process.number, threads: process.threads, digests })
+        let job = |case: &str| jobs.iter().find(|job| job.case.id == case);
+        let digests = digests_of(activations, |case, activations| of_case(job(case), activations));
+        RepeatDigests { process: process.number, threads: process.threads, digests }
     };
     process.times.iter().map(repeat).collect()
 }
 
-/// The digests of all activations, from one capture for each case. A capture that is not there, or is none, has none.
+/// The digests of all activations, case by case.
 fn digests_of(
     activations: &[RepeatedActivation],
-    path: impl Fn(&str) -> Option<PathBuf>,
-) -> Result<Vec<ActivationDigest>> {
-    let mut digests = Vec::with_capacity(activations.len());
-    for of_case in activations.chunk_by(|a, b| a.case == b.case) {
-        let path = path(&of_case[0].case).filter(|path| path.exists());
-        let capture = path.and_then(|path| CaptureFile::open(&path).ok());
-        let source = capture.as_ref().map(|capture| capture as &dyn TensorSource);
-        digests.extend(of_case.iter().map(|activation| activation_digest(&activation.name, source)));
-    }
-    Ok(digests)
+    of_case: impl Fn(&str, &[&RepeatedActivation]) -> Vec<ActivationDigest>,
+) -> Vec<ActivationDigest> {
+    let cases = activations.chunk_by(|a, b| a.case == b.case);
+    cases.flat_map(|chunk| of_case(&chunk[0].case, &chunk.iter().collect::<Vec<_>>())).collect()
+}
+
+/// Those of one case's capture. One that is not there, or is none, has none.
+fn digests_of_case(activations: &[&RepeatedActivation], path: Option<&PathBuf>) -> Vec<ActivationDigest> {
+    let capture = path.filter(|path| path.exists()).and_then(|path| CaptureFile::open(path).ok());
+    let source = capture.as_ref().map(|capture| capture as &dyn TensorSource);
+    activations.par_iter().map(|activation| activation_digest(&activation.name, source)).collect()
 }

@@ -1,6 +1,6 @@
 //! Who computes what, in which order.
 //!
-//! Everyone runs every case; references two workers at a time. References' captures are kept by a digest of all that decides
+//! Everyone runs every case, two at a time. References' captures are kept by a digest of all that decides
 //! them.
 
 use std::collections::BTreeMap;
@@ -14,11 +14,11 @@ use checkpoint_spec::Incident;
 
 use super::captures::{ImplementationCaptures, Produced};
 use super::{Request, capture_cache, digest};
-use crate::cache::touch;
+use crate::cache::{self, touch};
 use crate::implementation::{Implementation, ImplementationName, Means};
 use crate::progress::Progress;
 
-/// Workers that compute at the same time, each with its share of the threads.
+/// Implementations that compute at the same time: a reference in tinygrad uses little more than one core.
 const WORKERS: usize = 2;
 
 /// Produces all captures of a run.
@@ -31,9 +31,16 @@ pub(crate) fn produce(
     let desk = Desk { request, means, progress, work, source: reference_source(means)? };
     let precisions = [Precision::F64, request.subject.precision.peer()];
     let keys = request.references.iter().flat_map(|name| precisions.map(|at| (name.clone(), at)));
-    let references = desk.references(keys.collect())?;
-    Ok(Produced { subject: desk.subject()?, references })
+    // The subject comes last: it takes the place of the reference that is done first.
+    let everyone: Vec<Who> = keys.map(Some).chain([None]).collect();
+    let mut done = desk.everyone(everyone)?;
+    let subject = done.remove(&None).unwrap_or_default();
+    let references = done.into_iter().filter_map(|(who, captures)| Some((who?, captures))).collect();
+    Ok(Produced { subject, references })
 }
+
+/// A reference, or the subject.
+type Who = Option<(String, Precision)>;
 
 /// Digest of what the Python references are: their source and their locked packages.
 pub(super) fn reference_source(means: &Means) -> Result<String> {
@@ -53,20 +60,21 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn references(
-        &self,
-        keys: Vec<(String, Precision)>,
-    ) -> Result<BTreeMap<(String, Precision), ImplementationCaptures>> {
-        let (queue, done) = (Mutex::new(keys.into_iter()), Mutex::new(BTreeMap::new()));
+    /// What everyone leaves, so many at a time.
+    fn everyone(&self, everyone: Vec<Who>) -> Result<BTreeMap<Who, ImplementationCaptures>> {
+        let (queue, done) = (Mutex::new(everyone.into_iter()), Mutex::new(BTreeMap::new()));
         let next = || queue.lock().map_or(None, |mut queue| queue.next());
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..WORKERS)
                 .map(|_| {
                     scope.spawn(|| -> Result<()> {
-                        while let Some((name, precision)) = next() {
-                            let captures = self.reference(&name, precision)?;
+                        while let Some(who) = next() {
+                            let captures = match &who {
+                                Some((name, precision)) => self.reference(name, *precision)?,
+                                None => self.subject()?,
+                            };
                             if let Ok(mut done) = done.lock() {
-                                done.insert((name, precision), captures);
+                                done.insert(who, captures);
                             }
                         }
                         Ok(())
@@ -76,7 +84,7 @@ impl Desk<'_> {
             workers.into_iter().try_for_each(|worker| {
                 worker
                     .join()
-                    .unwrap_or_else(|_| Err(anyhow::anyhow!("a thread that runs references panicked")))
+                    .unwrap_or_else(|_| Err(anyhow::anyhow!("a thread that runs implementations panicked")))
             })
         })?;
         Ok(done.into_inner().unwrap_or_default())
@@ -96,7 +104,8 @@ impl Desk<'_> {
         std::fs::create_dir_all(capture_cache(self.means))?;
         let name = ImplementationName { name: name.to_owned(), precision };
         let mut implementation = name.start(self.means)?;
-        self.produce(implementation.as_mut(), &self.request.model.directory, &jobs, !self.request.fresh)
+        let reuse = !self.request.fresh;
+        self.produce(implementation.as_mut(), &self.request.model.directory, &jobs, (true, reuse))
     }
 
     fn cases(&self) -> impl Iterator<Item = &Case> {
@@ -109,16 +118,17 @@ impl Desk<'_> {
         let output = |case: &Case| self.work.join(format!("{}.run.safetensors", case.id));
         let jobs: Vec<Job> =
             self.cases().map(|case| Job { case: case.clone(), output: output(case) }).collect();
-        self.produce(implementation.as_mut(), &model.directory, &jobs, false)
+        self.produce(implementation.as_mut(), &model.directory, &jobs, (false, false))
     }
 
-    /// Has the jobs done whose captures are not there, and files all that are there afterwards.
+    /// Has the jobs done whose captures are not there, and files all that are there afterwards. `is_kept` says whether they
+    /// outlast the run.
     fn produce(
         &self,
         implementation: &mut dyn Implementation,
         model: &Path,
         wanted: &[Job],
-        reuse: bool,
+        (is_kept, reuse): (bool, bool),
     ) -> Result<ImplementationCaptures> {
         let label = implementation.label();
         let mut captures =
@@ -137,7 +147,11 @@ impl Desk<'_> {
                     _ => {}
                 }
             }
-            let production = implementation.produce(model, &jobs, &part)?;
+            let production = if is_kept {
+                cache::produce(implementation, model, &jobs, &part, self.work)?
+            } else {
+                implementation.produce(model, &jobs, &part)?
+            };
             part.finish(if production.incident.is_some() { "stopped" } else { "done" });
             captures.identity = production.identity;
             captures.incidents.extend(production.incident);

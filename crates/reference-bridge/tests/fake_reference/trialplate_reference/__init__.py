@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -27,8 +28,10 @@ class Session:
         name = "somebody-else" if self.name == "impostor" else self.name
         return {"name": name, "version": f"1 {self.model} {self.threads}", "precision": self.precision, "device": "cpu"}
 
-    def run(self, case):
-        return getattr(self, case["id"].replace("-", "_"))(case)
+    def show(self, case, put):
+        shown = getattr(self, case["id"].replace("-", "_"))(case)
+        for name, array in shown.items() if isinstance(shown, dict) else shown:
+            put(name, array)
 
     def good(self, case):
         return {
@@ -89,8 +92,24 @@ class Session:
     def many_wrong(self, case):
         return self.good(case) | {f"wrong.{i}": i for i in range(8)}
 
-    def not_a_dict(self, case):
-        return [np.zeros(3, dtype=self.float)]
+    def comes_twice(self, case):
+        return [("x", np.zeros(3, dtype=self.float)), ("x", np.ones(3, dtype=self.float))]
+
+    def fails_midway(self, case):
+        yield "x", np.zeros(3, dtype=self.float)
+        raise ValueError("no more")
+
+    def written_over(self, case):
+        array = np.zeros(3, dtype=self.float)
+        for name in ("a", "b"):
+            yield name, array
+            array += 1
+
+    def large(self, case):
+        before = peak()
+        for index in range(24):
+            yield f"step{index}/x", np.full(1 << 20, index, dtype=np.int64)
+        assert peak() - before < 96 << 10, f"{peak() - before} KiB for {24 * 8} MiB"
 
     def nothing(self, case):
         return {}
@@ -149,6 +168,11 @@ class Session:
         with open(__file__) as file:  # as a package does that leaves the encoding to the locale
             assert file.encoding == "UTF-8", file.encoding
         return self.good(case)
+
+
+def peak():
+    """KiB that the process had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def open_session(implementation, precision, model, threads):
