@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use graph::{Computation, Constant, GeluForm, NamedScale, Node, Operation, ScoreScale, Step};
 
 use crate::arithmetic::Arithmetic;
-use crate::change::change;
+use crate::change::{Numbers, change};
 use crate::operation::{Activation, CausalMask, LayerNorm, Layout, Linear, Rows, RowsError, Scores, Softmax};
 use crate::operation::{layer_norm, moved, softmax, weighted_values};
 use crate::{Array, Model, Weight};
@@ -308,11 +308,11 @@ impl<A: Arithmetic> Application<'_, A> {
     }
 }
 
-impl<V> Operand<V> {
+impl<V: Numbers> Operand<V> {
     /// Whether both hold the same bits.
-    pub(crate) fn is_same<A: Arithmetic<Value = V>>(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Floats(a), Self::Floats(b)) => A::same(a, b),
+            (Self::Floats(a), Self::Floats(b)) => a.is_same(b),
             (Self::Tokens(a), Self::Tokens(b)) => a == b,
             _ => false,
         }
