@@ -143,17 +143,21 @@ pub fn assay(setting: &Setting<'_>, evidence: &CaseEvidence<'_>) -> Result<CaseA
     Ok(assay)
 }
 
-/// Compares the voices with each other.
+/// Compares the voices with each other. What replicas say of the case is taken from what is known, if anything is.
 ///
 /// # Errors
 /// As [`assay`].
 pub fn assay_references(
     setting: &Setting<'_>,
     evidence: &CaseEvidence<'_>,
+    known: Option<&ReferenceAssay>,
 ) -> Result<ReferenceAssay, AssayError> {
     let plan = plan(setting, evidence)?;
     let passed = pass(setting, evidence, &plan)?;
-    let replicas = Replicas::of_forced(setting, evidence.case)?;
+    let replicas = match known {
+        Some(known) => known.replicas.clone(),
+        None => Replicas::of_forced(setting, evidence.case)?,
+    };
     Ok(ReferenceAssay { replicas, ..voices(setting, evidence, &plan, &passed)? })
 }
 

@@ -152,7 +152,7 @@ fn agrees(observation: &QuorumObservation) -> bool {
 fn survives(sources: Vec<(String, String)>) -> bool {
     let Ok(specs) = SpecSet::parse(sources) else { return false };
     let agreed = under(specs).each_case(|setting, evidence| {
-        assay_references(setting, evidence).is_ok_and(|found| found.quorum.iter().all(agrees))
+        assay_references(setting, evidence, None).is_ok_and(|found| found.quorum.iter().all(agrees))
     });
     agreed.into_iter().all(|agreed| agreed)
 }

@@ -8,7 +8,7 @@ use graph::{
 };
 
 use crate::arithmetic::Arithmetic;
-use crate::change::change;
+use crate::change::{Numbers, change};
 use crate::operation::{
     Activation, CausalMask, LayerNorm, Layout, Linear, RmsNorm, Rope, RopeTable, Rows, RowsError, Scaling,
     Scores, Softmax,
@@ -415,11 +415,11 @@ impl<A: Arithmetic> Application<'_, A> {
     }
 }
 
-impl<V> Operand<V> {
+impl<V: Numbers> Operand<V> {
     /// Whether both hold the same bits.
-    pub(crate) fn is_same<A: Arithmetic<Value = V>>(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Floats(a), Self::Floats(b)) => A::same(a, b),
+            (Self::Floats(a), Self::Floats(b)) => a.is_same(b),
             (Self::Tokens(a), Self::Tokens(b)) => a == b,
             _ => false,
         }

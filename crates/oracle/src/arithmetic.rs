@@ -22,11 +22,6 @@ pub trait Arithmetic {
     fn result(&self, value: Self::Value) -> Self::Value {
         value
     }
-    /// Whether two values are the same bits.
-    fn same(a: &Self::Value, b: &Self::Value) -> bool {
-        let bits = |value: &Self::Value| value.numbers().into_iter().map(f64::to_bits).collect::<Vec<_>>();
-        Self::dimensions(a) == Self::dimensions(b) && bits(a) == bits(b)
-    }
     /// The numbers' shape.
     fn dimensions(value: &Self::Value) -> &[usize];
     /// The numbers' shape, to be written anew: their order stays.

@@ -7,6 +7,7 @@ use graph::{Computation, Node, Operation, Step};
 
 use crate::apply::{ApplyError, Operand, apply};
 use crate::arithmetic::Arithmetic;
+use crate::change::Numbers;
 use crate::{Array, Model};
 
 /// Everything that a step computed, by name.
@@ -186,7 +187,7 @@ impl<'a, A: Arithmetic> Chain<'a, A> {
                     };
                     let what = (&planned.node, &planned.computation, step);
                     let fresh = apply(&self.arithmetic, self.model, what, &inputs, past.map(|past| &**past))?;
-                    there.or_same::<A>(name, fresh)
+                    there.or_same(name, fresh)
                 }
             };
             see(&planned.node, &value)?;
@@ -259,7 +260,7 @@ struct Beside<'a, V> {
     index: usize,
 }
 
-impl<V> Beside<'_, V> {
+impl<V: Numbers> Beside<'_, V> {
     fn at(&self, index: usize, name: &str) -> Option<&Arc<Operand<V>>> {
         self.steps.get(index)?.get(name)
     }
@@ -285,9 +286,9 @@ impl<V> Beside<'_, V> {
     }
 
     /// A value that was computed, or the one from there where it has the same bits.
-    fn or_same<A: Arithmetic<Value = V>>(&self, name: &str, fresh: Operand<V>) -> Arc<Operand<V>> {
+    fn or_same(&self, name: &str, fresh: Operand<V>) -> Arc<Operand<V>> {
         match self.at(self.index, name) {
-            Some(known) if fresh.is_same::<A>(known) => known.clone(),
+            Some(known) if fresh.is_same(known) => known.clone(),
             _ => Arc::new(fresh),
         }
     }

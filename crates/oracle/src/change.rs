@@ -14,6 +14,8 @@ pub trait Numbers {
     fn axes(&self) -> &[usize];
     /// All of them.
     fn numbers(&self) -> Vec<f64>;
+    /// Whether others are the same bits.
+    fn is_same(&self, other: &Self) -> bool;
     /// In another order: where each is taken from; 0 where it is taken from nowhere.
     fn rearrange(&mut self, shape: &[usize], source: &[Option<usize>]);
     /// Changes those at some positions.
@@ -254,6 +256,10 @@ impl Numbers for Array {
     fn numbers(&self) -> Vec<f64> {
         self.values.clone()
     }
+    fn is_same(&self, other: &Self) -> bool {
+        let bits = self.values.iter().zip(&other.values).all(|(a, b)| a.to_bits() == b.to_bits());
+        self.shape == other.shape && bits
+    }
     fn rearrange(&mut self, shape: &[usize], source: &[Option<usize>]) {
         *self = Self::new(shape, taken(&self.values, source));
     }
@@ -268,6 +274,10 @@ impl Numbers for Array<f32> {
     }
     fn numbers(&self) -> Vec<f64> {
         self.values.iter().copied().map(f64::from).collect()
+    }
+    fn is_same(&self, other: &Self) -> bool {
+        let bits = self.values.iter().zip(&other.values).all(|(a, b)| a.to_bits() == b.to_bits());
+        self.shape == other.shape && bits
     }
     fn rearrange(&mut self, shape: &[usize], source: &[Option<usize>]) {
         *self = Self::new(shape, taken(&self.values, source));
@@ -284,6 +294,9 @@ impl Numbers for Bounded {
     }
     fn numbers(&self) -> Vec<f64> {
         self.value.values.clone()
+    }
+    fn is_same(&self, other: &Self) -> bool {
+        self.value.is_same(&other.value) && self.error == other.error && self.stored == other.stored
     }
     fn rearrange(&mut self, shape: &[usize], source: &[Option<usize>]) {
         self.value.rearrange(shape, source);

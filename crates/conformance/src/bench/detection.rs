@@ -17,6 +17,7 @@ mod smallest;
 use anyhow::{Context, Result};
 use capture::Case;
 use checkpoint_spec::SpecSet;
+use gpt2::Gpt2;
 use serde::Serialize;
 
 use crate::cases;
@@ -138,7 +139,8 @@ fn detect(specs: &SpecSet, source: &ModelSource, means: &Means, progress: &Progr
     let planned = planned.into_iter().next().context("a case that was asked for is planned")?;
     let case = Case { generate: 0, ..planned.case };
     let carrier = ground::carrier(specs, &files, &model, case)?;
-    let ordinary = Ground::new(&carrier, &model);
+    let observed = Gpt2::load(&files.directory)?.run(&carrier.case)?;
+    let ordinary = Ground::new(&carrier, &model, observed);
     let saturated = ordinary.saturated()?;
     let layer = model.architecture.layers / 2;
     let faults = faults::ordinary(&ordinary, layer)?;

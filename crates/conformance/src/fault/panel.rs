@@ -12,8 +12,8 @@ use capture::protocol::Job;
 use capture::{Case, Precision};
 use checkpoint_spec::{
     CaseAssay, CaseEvidence, Extent, FaultFacts, FaultObservation, Incident, Judged, ReferenceAssay,
-    ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, Verdict, assay, assay_references,
-    assay_subject, fault_case, judge, observe_fault,
+    ReferenceCaptures, Results, RunFacts, Setting, SpecSet, Traits, Verdict, assay_references, assay_subject,
+    fault_case, judge, observe_fault,
 };
 use rayon::prelude::*;
 
@@ -170,7 +170,7 @@ impl<'a> Bench<'a> {
         let setting = &carrier.setting;
         let evidence = Evidence::new(carrier.run.clone(), references);
         let (compared, correct) = evidence.show(&carrier.case, |shown| {
-            let compared = assay_references(setting, shown)?;
+            let compared = assay_references(setting, shown, None)?;
             let correct = assay_subject(setting, shown, compared.clone(), None)?;
             Ok::<_, checkpoint_spec::AssayError>((compared, correct))
         })?;
@@ -217,12 +217,12 @@ impl<'a> Bench<'a> {
 
     fn assay(&self, evidence: &Evidence<'_>, shown: &CaseEvidence<'_>) -> Result<CaseAssay> {
         let setting = &self.carrier.setting;
-        if evidence.references_are_changed() {
-            return Ok(assay(setting, shown)?);
-        }
+        let compared = match evidence.changes_references_at(Precision::F64) {
+            true => assay_references(setting, shown, Some(&self.compared))?,
+            false => self.compared.clone(),
+        };
         let changed = self.carrier.changed(&evidence.subject);
-        let beside = Some((&self.judged, &changed));
-        Ok(assay_subject(setting, shown, self.compared.clone(), beside)?)
+        Ok(assay_subject(setting, shown, compared, Some((&self.judged, &changed)))?)
     }
 
     /// Asks a real worker that fails, in the place of a reference.

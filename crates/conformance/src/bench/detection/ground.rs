@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-use capture::{Capture, Case, Precision, Tensor};
-use checkpoint_spec::{Required, Setting, SpecSet, Traits, confidence};
-use graph::{ArrayChange, Change, Computation, Node, Operation};
+use anyhow::{Context, Result, bail};
+use capture::{Capture, Case, Precision, TensorName};
+use checkpoint_spec::{Required, Setting, SpecSet, Traits, confidence, direct_inputs};
+use graph::{ArrayChange, Change, Computation, Operation};
 use oracle::Rounding;
 
 use crate::fault::Carrier;
@@ -13,6 +13,8 @@ use crate::model::Model;
 
 /// Scores at least this large are more than `exp` of an f32 can hold.
 const LARGE_SCORE: f32 = 128.0;
+/// By what scores are multiplied at most.
+const MOST: f64 = 1e6;
 
 /// A case of a model, and what a correct implementation leaves of it.
 pub(super) struct Ground<'a> {
@@ -24,7 +26,9 @@ pub(super) struct Ground<'a> {
     pub carrier: &'a Carrier<'a>,
     /// What is looked at, in execution order.
     pub required: Vec<&'a Required>,
-    /// A correct run.
+    /// What the Rust GPT-2 left of the case, or, where that is not to be had, the carrier.
+    pub observed: Capture,
+    /// A run of the carrier, into which bugs are put.
     pub run: Capture,
     /// What is not as the graph has it, though no bug.
     given: BTreeMap<String, Computation>,
@@ -51,13 +55,14 @@ pub(super) fn carrier<'a>(
 
 impl<'a> Ground<'a> {
     /// A case as it comes.
-    pub(super) fn new(carrier: &'a Carrier<'a>, model: &'a oracle::Model) -> Self {
+    pub(super) fn new(carrier: &'a Carrier<'a>, model: &'a oracle::Model, observed: Capture) -> Self {
         let Setting { specs, confidence, .. } = carrier.setting;
         Self {
             specs,
             model,
             carrier,
             required: carrier.plan.iter().collect(),
+            observed,
             run: carrier.run.clone(),
             given: BTreeMap::new(),
             rules: specs.rules(confidence, Precision::F32),
@@ -67,24 +72,22 @@ impl<'a> Ground<'a> {
     /// The same with scores so large that a softmax must subtract their maximum. Only the softmax is looked at then: scores are
     /// what it is given.
     pub(super) fn saturated(&self) -> Result<Self> {
-        let (graph, layers) = (&self.model.graph, self.model.architecture.layers);
-        let mut given = BTreeMap::new();
-        let enlarge = Change::Output(ArrayChange::Scale(self.enlargement()?.into()));
-        for node in graph.order(layers)? {
-            if let Some(op) = graph.operation(&node)
-                && let Some(scores) = scores_of(op, &node, layers)
-                && let Some(scored) = graph.find(&scores).and_then(|node| graph.operation(&node))
-            {
-                given.insert(scores, Computation::changed(scored, [&enlarge])?);
-            }
-        }
-        let run = self.carrier.mutated(given.clone())?;
         let is_softmax = |required: &&Required| {
             let op = self.specs.of(required).op.as_ref();
             op.is_some_and(|op| matches!(op, Operation::Softmax { mask: Some(_), .. }))
         };
-        let required = self.carrier.plan.iter().filter(is_softmax).collect();
-        Ok(Self { required, run, given, rules: self.rules.clone(), ..*self })
+        let required: Vec<&Required> = self.carrier.plan.iter().filter(is_softmax).collect();
+        let mut factor = 1.0;
+        while factor < MOST {
+            factor *= 2.0;
+            let given = self.enlarged(&required, factor)?;
+            let run = self.carrier.mutated(given.clone())?;
+            if self.is_saturated(&required, &run)? {
+                let (observed, rules) = (run.clone(), self.rules.clone());
+                return Ok(Self { required, observed, run, given, rules, ..*self });
+            }
+        }
+        bail!("scores do not become as large as {LARGE_SCORE}, whatever they are multiplied with")
     }
 
     /// The run with nodes, named, that are computed otherwise.
@@ -97,30 +100,36 @@ impl<'a> Ground<'a> {
         &self.rules
     }
 
-    /// The power of two by which the largest scores everywhere become too large for `exp`.
-    fn enlargement(&self) -> Result<f32> {
-        let largest =
-            |tensor: &Tensor| -> Result<f32> { Ok(tensor.view().to_f32()?.into_iter().fold(0.0, f32::max)) };
-        let scores = self.carrier.required(|found| matches!(found.op, Some(Operation::Scores { .. })));
-        let mut smallest = LARGE_SCORE;
-        for required in scores {
-            let found = largest(self.run.require(&required.name)?)?;
-            smallest = if found > 0.0 { smallest.min(found) } else { smallest };
+    /// All scores times a factor.
+    fn enlarged(&self, softmaxes: &[&Required], factor: f64) -> Result<BTreeMap<String, Computation>> {
+        let graph = &self.model.graph;
+        let enlarge = Change::Output(ArrayChange::Scale(factor));
+        let mut given = BTreeMap::new();
+        for required in softmaxes {
+            let scores = self.scores_of(required)?.activation;
+            let op = graph.find(&scores).and_then(|node| graph.operation(&node).cloned());
+            let op = op.with_context(|| format!("nothing computes `{scores}`"))?;
+            given.insert(scores, Computation::changed(&op, [&enlarge])?);
         }
-        let mut factor = 1.0;
-        while factor * smallest < LARGE_SCORE {
-            factor *= 2.0;
-        }
-        Ok(factor)
+        Ok(given)
     }
-}
 
-/// The scores that a masked softmax reads.
-fn scores_of(op: &Operation, node: &Node, layers: usize) -> Option<String> {
-    match op {
-        Operation::Softmax { mask: Some(_), .. } => {
-            Computation::of(op).inputs_in(node.layer, layers).into_iter().next()
+    /// Whether every softmax is given a large score that no mask hides.
+    fn is_saturated(&self, softmaxes: &[&Required], run: &Capture) -> Result<bool> {
+        for required in softmaxes {
+            let scores = run.require(&self.scores_of(required)?)?.view().to_f32()?;
+            let probs = run.require(&required.name)?.view().to_f32()?;
+            if !scores.iter().zip(&probs).any(|(&score, &p)| score >= LARGE_SCORE && p > 0.0) {
+                return Ok(false);
+            }
         }
-        _ => None,
+        Ok(true)
+    }
+
+    /// The first input of a softmax.
+    fn scores_of(&self, required: &Required) -> Result<TensorName> {
+        let Setting { architecture, .. } = self.carrier.setting;
+        let inputs = direct_inputs(self.specs, architecture, &self.carrier.case, required);
+        inputs.into_iter().next().with_context(|| format!("`{}` has no input", required.name))
     }
 }

@@ -12,7 +12,7 @@ use super::{Detection, Report};
 use crate::fault::{PEERS, PeerRow, PeerTable};
 
 const INTRODUCTION: &str = "\
-Each figure is the smallest factor f, halved from 0.1, at which a rule still refuses a result of the graph at f32, judged \
+Each figure is the smallest factor f, halved from 0.1, at which a rule still refuses a result of the Rust GPT-2, judged \
 from its own inputs, in the first, a middle and the last layer (the worst of the three). `any`: f = 1e-9 is seen, for elements of \
 size 0 may not change. All rules are held against the same f64 oracle. allclose is `numpy.allclose` with rtol = atol, \
 assert_close is `torch.testing.assert_close` with its f32 defaults (rtol 1.3e-6, atol 1e-5).
@@ -46,8 +46,10 @@ pub fn markdown(report: &Report) -> String {
 fn detection(text: &mut String, found: &Detection) {
     let Detection { model, case, tokens, confidence, correct, smallest, named } = found;
     line(text, &format!("## {model}, case {case}, {tokens} tokens (c = {confidence})\n"));
-    for (correct, how) in correct.iter().zip(["as it is", "with scores of 128 and more"]) {
-        line(text, &format!("The correct graph, {how}: {}\n", of_correct(correct)));
+    for (correct, how) in
+        correct.iter().zip(["the Rust GPT-2 as it is", "the graph with scores of 128 and more"])
+    {
+        line(text, &format!("Correct code, {how}: {}\n", of_correct(correct)));
     }
     for bug in Bug::ALL {
         line(text, &format!("### The smallest bug seen: {}\n", about(bug)));

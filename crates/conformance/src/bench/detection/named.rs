@@ -70,7 +70,7 @@ pub struct Correct {
     pub refused_by_others: [u64; Rule::OTHERS.len()],
 }
 
-/// What the rules say of the graph as it is, computed in f32.
+/// What the rules say of what was observed.
 pub(super) fn correct(ground: &Ground<'_>) -> Result<Correct> {
     let mut correct = Correct {
         elements: 0.0.into(),
@@ -80,7 +80,7 @@ pub(super) fn correct(ground: &Ground<'_>) -> Result<Correct> {
         refused: Vec::new(),
         refused_by_others: [0; Rule::OTHERS.len()],
     };
-    let sights = seen(ground, &ground.run, |_| true)?;
+    let sights = seen(ground, &ground.observed, |_| true)?;
     for (required, _, sight) in &sights {
         let name = required.name.to_string();
         if sight.seen_by_budget() {

@@ -94,7 +94,7 @@ pub(super) fn table(ground: &Ground<'_>) -> Result<Vec<Row>> {
                 .iter()
                 .filter(is_tried)
                 .filter(|required| ground.specs.of(required).name == *template)
-                .filter_map(|required| Site::open(ground, required, &ground.run).transpose())
+                .filter_map(|required| Site::open(ground, required, &ground.observed).transpose())
                 .collect::<Result<_>>()?;
             Bug::ALL.iter().filter_map(|&bug| row(ground, &sites, bug).transpose()).collect()
         })
@@ -126,7 +126,7 @@ fn row(ground: &Ground<'_>, sites: &[Site<'_>], bug: Bug) -> Result<Option<Row>>
 }
 
 fn search(ground: &Ground<'_>, site: &Site<'_>, direction: &[f64]) -> Result<PerRule<Smallest>> {
-    let correct = ground.run.require(&site.required.name)?.view().to_f32()?;
+    let correct = ground.observed.require(&site.required.name)?.view().to_f32()?;
     let look = |factor: f64| -> Result<PerRule<bool>> {
         let ill: Vec<f32> =
             correct.iter().zip(direction).map(|(&y, d)| (f64::from(y) + factor * d) as f32).collect();
@@ -192,7 +192,7 @@ impl Row {
 fn direction(ground: &Ground<'_>, site: &Site<'_>, bug: Bug) -> Result<Option<Vec<f64>>> {
     let Some(change) = change(site, bug) else { return Ok(None) };
     let (model, case) = (ground.model, &ground.carrier.case);
-    let observed = Observed { model, case, source: &ground.run, rules: ground.rules() };
+    let observed = Observed { model, case, source: &ground.observed, rules: ground.rules() };
     Ok(match observed.under(&site.required.name, [&change])? {
         Operand::Floats(found) => {
             Some(found.value.values.iter().zip(&site.expected).map(|(ill, right)| ill - right).collect())
