@@ -14,7 +14,6 @@ use tokenizers::Tokenizer;
 
 use crate::exit::usage;
 use crate::implementation::Means;
-use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use hub::Hub;
 use synthetic::Synthetic;

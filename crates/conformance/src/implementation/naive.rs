@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use capture::protocol::Job;
 use capture::{Capture, Case, Identity, Precision, Tensor, TensorName};
-use checkpoint_spec::SpecSet;
 use graph::Step;
 use oracle::{ApplyError, Arithmetic, Array, Chain, Model, Operand, Replica, Way, scheduled};
 
