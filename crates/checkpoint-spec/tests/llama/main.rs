@@ -102,10 +102,10 @@ fn every_variant_requires_what_it_has_and_nothing_else() {
         let plan = required(&specs, &architecture, &case, traits, capture::Precision::F32).unwrap();
         (name, plan.len())
     });
-    // Two layers: 9 weights in each and 3 outside, the tied head; 20 activations in each layer and 10 outside, in two
+    // Two layers: 9 weights in each and 3 outside, the tied head; 21 activations in each layer and 11 outside, in two
     // steps; what is generated. A tied head has a weight less, biases add 3 weights, norms of queries and keys 2 weights and 2
     // activations of each layer, a bias of the projection one weight.
-    let plain = 2 * 9 + 3 + 1 + 2 * (2 * 20 + 10) + 2;
+    let plain = 2 * 9 + 3 + 1 + 2 * (2 * 21 + 11) + 2;
     let expected = [
         ("llama", plain),
         ("llama3", plain),
@@ -138,12 +138,11 @@ fn features_follow_from_the_configuration() {
     for ((name, config), expected) in all().into_iter().zip(expected) {
         assert_eq!(features(&config), expected, "{name}");
     }
-    let mistral = |window: Value| {
-        features(&changed(&llama(), &[("model_type", json!("mistral")), ("sliding_window", window)]))
-    };
+    let [_, _, _, _, (_, windowed), ..] = all();
+    let mistral = |window: Value| features(&changed(&windowed, &[("sliding_window", window)]));
     assert_eq!(mistral(json!(null)), "theta-10000", "null is no window");
-    let mut silent = changed(&llama(), &[("model_type", json!("mistral"))]);
-    silent["architectures"] = json!(["MistralForCausalLM"]);
+    let mut silent = windowed;
+    silent.as_object_mut().unwrap().remove("sliding_window");
     assert_eq!(features(&silent), "theta-10000 window", "transformers' default is 4096");
 }
 
