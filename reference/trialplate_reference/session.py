@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from trialplate_reference.activations import Shape, activation_shapes
+from trialplate_reference.activations import activation_shapes
 from trialplate_reference.arrays import DTYPES, Array
 from trialplate_reference.case import Case, Step
 from trialplate_reference.config import ModelConfig
+from trialplate_reference.family import Shape
 from trialplate_reference.tail import TailOperators
 
 Put = Callable[[str, Array], None]
