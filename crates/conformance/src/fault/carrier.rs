@@ -40,9 +40,15 @@ impl<'a> Carrier<'a> {
         Identity { name: "graph".to_owned(), version, precision: Precision::F32, device: "cpu".to_owned() }
     }
 
-    /// Runs the case without a fault.
+    /// Runs the case without a fault. Where it generates and no tokens are known to feed it, those are its own.
     pub(crate) fn new(setting: Setting<'a>, case: Case) -> Result<Self> {
         let Setting { specs, architecture, traits, .. } = setting;
+        let model = setting.model.context("the model is not at hand")?;
+        let forced = match &case.forced {
+            None if case.generate > 0 => Some(own_tokens(model, &case)?),
+            known => known.clone(),
+        };
+        let case = Case { forced, ..case };
         let plan = required(specs, architecture, &case, traits, Precision::F32)?;
         let (run, computed) = (Capture::default(), Run::new());
         let mut carrier = Self { setting, case, plan, run, computed };
@@ -196,6 +202,36 @@ fn stored(model: &Model, nodes: &mut BTreeMap<String, Computation>) -> Result<Op
         }
     }
     Ok(changed)
+}
+
+/// The tokens that the graph generates, row by row.
+fn own_tokens(model: &Model, case: &Case) -> Result<Vec<Vec<i64>>> {
+    let (mut chain, mut rows) = (Chain::new(model, PLAIN)?, vec![Vec::new(); case.batch()]);
+    let mut last = None;
+    for (index, positions) in case.steps().enumerate() {
+        let step = Step { index, batch: case.batch(), past: positions.start, new: positions.len() };
+        last = Some(tokens_after(&mut chain, &scheduled(case, step))?);
+    }
+    for _ in 0..case.generate {
+        let ids = last.context("the graph gives no token")?;
+        rows.iter_mut().zip(&ids.values).for_each(|(row, &id)| row.push(id));
+        let fed = Array { shape: vec![rows.len(), 1], values: ids.values };
+        let is_done = rows.first().is_none_or(|row| row.len() >= case.generate);
+        last = if is_done { None } else { Some(tokens_after(&mut chain, &fed)?) };
+    }
+    Ok(rows)
+}
+
+/// Makes a step, of which the next tokens are wanted.
+fn tokens_after(chain: &mut Chain<'_, Replica>, ids: &Array<i64>) -> Result<Array<i64>> {
+    let (token, mut found) = (&chain.model().graph.family.roles.token, None);
+    chain.step(ids, |node, value| {
+        if let (true, Operand::Tokens(ids)) = (node.name == *token, value) {
+            found = Some(ids.clone());
+        }
+        Ok::<(), oracle::ApplyError>(())
+    })?;
+    found.with_context(|| format!("the graph gives no `{token}`"))
 }
 
 /// The case with the tokens that it is fed while it generates, as further steps of one token.
