@@ -17,8 +17,11 @@ use crate::{Array, Weight};
 /// All weights of a model in f32, by canonical name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
-    tensors: BTreeMap<String, Arc<(Vec<usize>, Vec<f32>)>>,
+    tensors: BTreeMap<String, Arc<Stored>>,
 }
+
+/// Shape and values.
+type Stored = (Vec<usize>, Vec<f32>);
 
 /// Why weights cannot be read.
 #[derive(Debug, thiserror::Error)]

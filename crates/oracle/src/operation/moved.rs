@@ -70,7 +70,7 @@ pub(crate) fn wrong_mask(way: &str, mask: &mut impl Numbers) {
     };
     match way {
         "off-by-one" => {
-            let of_key_before = |at: usize| (at % keys > 0).then(|| at - 1);
+            let of_key_before = |at: usize| (!at.is_multiple_of(keys)).then(|| at - 1);
             let sources: Vec<Option<usize>> = (0..shape.iter().product()).map(of_key_before).collect();
             mask.rearrange(&shape, &sources);
         }
