@@ -30,7 +30,7 @@ pub(super) enum Variant {
     Llama3,
     /// Positions that are divided.
     Linear,
-    /// A window of 16 keys.
+    /// A window of 5 keys, which every case of several tokens goes beyond.
     Mistral,
     /// Biases, and a tied head.
     Qwen2,
@@ -83,7 +83,7 @@ impl Variant {
                 "rope_parameters",
                 json!({"rope_type": "linear", "rope_theta": 10_000.0, "factor": 4.0}),
             )],
-            Self::Mistral => vec![("sliding_window", json!(16))],
+            Self::Mistral => vec![("sliding_window", json!(5))],
             Self::Qwen2 => vec![
                 ("tie_word_embeddings", json!(true)),
                 ("rms_norm_eps", json!(1e-6)),
