@@ -22,8 +22,7 @@ pub fn culprits(results: &Results) -> Vec<&Comparison> {
     });
     let mut first: Vec<&Comparison> = Vec::new();
     for comparison in refused {
-        let is_known = |known: &&Comparison| kind(known) == kind(comparison);
-        if !first.iter().any(|known| is_known(&known)) {
+        if !first.iter().any(|known| kind(known) == kind(comparison)) {
             first.push(comparison);
         }
     }

@@ -153,8 +153,6 @@ fn tensor(value: &Operand<Array<f32>>) -> Result<Tensor> {
 mod tests {
     use checkpoint_spec::{SpecSet, Traits, required};
 
-    use checkpoint_spec::SpecSet;
-
     use super::*;
 
     #[test]

@@ -106,7 +106,11 @@ impl Rope {
 
     /// Which pair a channel belongs to, and whether it is the first of it.
     fn pair(self, channel: usize, half: usize) -> (usize, bool) {
-        if self.interleaved { (channel / 2, channel % 2 == 0) } else { (channel % half, channel < half) }
+        if self.interleaved {
+            (channel / 2, channel.is_multiple_of(2))
+        } else {
+            (channel % half, channel < half)
+        }
     }
 
     fn channel(self, pair: usize, is_first: bool, half: usize) -> usize {
