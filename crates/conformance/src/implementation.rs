@@ -17,7 +17,7 @@ use checkpoint_spec::{Incident, Traits};
 
 pub use naive::Naive;
 pub use program::Program;
-pub(crate) use program::{GLANCE, Process, last_lines};
+pub(crate) use program::{GLANCE, Process, last_lines, worker as worker_program};
 pub(crate) use rust::prompt_ids;
 pub use rust::{RustGpt2, RustSession};
 pub use worker::Worker;

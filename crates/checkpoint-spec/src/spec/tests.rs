@@ -1,6 +1,6 @@
 //! The bundled specs, and what must not pass for one.
 
-use super::{Rule, SpecError, SpecSet};
+use super::{ActivationSpec, Rule, SpecError, SpecSet};
 use crate::Check;
 
 fn bundled() -> SpecSet {
@@ -228,7 +228,9 @@ fn syntax_errors_name_file_and_line() {
 fn names_ids_and_order_are_held() {
     rejected("02-qkv.toml", "name = \"qkv\"", "name = \"kqv\"", "02-kqv.toml");
     rejected("operations/add.toml", "operation = \"add\"", "operation = \"sum\"", "operations/sum.toml");
-    rejected("06-ffn.toml", "\"h.{l}.mlp.fc\"", "\"h.{l}.attn.q\"", "already an activation of 02");
+    let again = "[[activation]]\nname = \"h.{l}.attn.q\"\nshape = [\"B\", \"S\", \"D\"]\nkind = \"float\"\nsteps = \"every\"\n\
+                 op = { add = { x = \"h.{l}.mid\", y = \"h.{l}.mlp.out\" } }\n\n[[activation]]";
+    rejected("06-ffn.toml", "[[activation]]", again, "already an activation of 02");
     rejected("02-qkv.toml", "id = \"02.2\"", "id = \"02.3\"", "stands where `02.2` must be");
     rejected("02-qkv.toml", "\"h.{l}.attn.q\"\nshape", "\"h {l}\"\nshape", "a name is letters");
 }
@@ -393,24 +395,43 @@ fn mutations_have_ids_of_their_own() {
     rejected("operations/add.toml", first, "id = \"First\"\nwhat", "lower-case letters");
 }
 
+/// The specs of every family, for models without any feature and with each one.
+fn of_every_kind() -> Vec<SpecSet> {
+    let of_family = |family: &str| {
+        let features = SpecSet::bundled(family).unwrap().family.features;
+        let one = features.into_iter().map(|feature| graph::Features::from([feature.name]));
+        let all: Vec<SpecSet> = std::iter::once(graph::Features::new())
+            .chain(one)
+            .filter_map(|features| SpecSet::parse_for(SpecSet::sources(family).unwrap(), &features).ok())
+            .collect();
+        assert!(all.len() > 2, "{family}");
+        all
+    };
+    ["gpt2", "llama"].into_iter().flat_map(of_family).collect()
+}
+
 #[test]
 fn every_mutation_fits_an_activation_and_has_a_way() {
-    let specs = bundled();
+    let sets = of_every_kind();
+    let activations: Vec<(&SpecSet, &ActivationSpec)> = sets
+        .iter()
+        .flat_map(|set| set.activations().map(move |(_, _, activation)| (set, activation)))
+        .collect();
     let mut unused: Vec<String> = Vec::new();
-    for law in specs.operations.values() {
-        let of_operation = specs
-            .activations()
-            .filter(|(_, _, activation)| activation.op.as_ref().is_some_and(|op| op.name() == law.operation));
-        let named: Vec<_> =
-            of_operation.flat_map(|(_, _, activation)| specs.changes_at(activation)).collect();
-        let fits = |id: &str| named.iter().any(|named| named.id == id);
+    for law in sets[0].operations.values() {
+        let ops: Vec<_> = activations
+            .iter()
+            .filter_map(|(set, activation)| Some((set, activation, activation.op.as_ref()?)))
+            .filter(|(_, _, op)| op.name() == law.operation)
+            .collect();
+        let fits = |id: &str| {
+            ops.iter()
+                .any(|(set, activation, _)| set.changes_at(activation).iter().any(|named| named.id == id))
+        };
         unused.extend(law.mutations.iter().filter(|one| !fits(&one.id)).map(|one| one.id.clone()));
         for mutation in &law.mutations {
             let graph::Change::Wrong(way) = &mutation.change else { continue };
-            let op = specs.activations().find_map(|(_, _, activation)| {
-                activation.op.as_ref().filter(|op| op.name() == law.operation)
-            });
-            assert!(oracle::wrong_ways(op.unwrap()).contains(&way.as_str()), "{way}");
+            assert!(ops.iter().any(|(_, _, op)| oracle::wrong_ways(op).contains(&way.as_str())), "{way}");
         }
     }
     assert_eq!(unused, Vec::<String>::new());

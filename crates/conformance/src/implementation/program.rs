@@ -160,7 +160,7 @@ fn find(word: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(word)).find(|path| is_executable(path))
 }
 
-fn worker(place: &Place) -> Result<&Path> {
+pub(crate) fn worker(place: &Place) -> Result<&Path> {
     let path = &place.worker;
     if !is_executable(path) {
         bail!(

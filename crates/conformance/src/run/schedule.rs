@@ -15,7 +15,7 @@ use checkpoint_spec::Incident;
 use super::captures::{ImplementationCaptures, Produced};
 use super::{Request, capture_cache, digest};
 use crate::cache::{self, touch};
-use crate::implementation::{Implementation, ImplementationName, Means};
+use crate::implementation::{Implementation, ImplementationName, Means, worker_program};
 use crate::progress::Progress;
 
 /// Implementations that compute at the same time: a reference in tinygrad uses little more than one core.
@@ -47,7 +47,7 @@ pub(super) fn reference_source(means: &Means) -> Result<String> {
     let folder = means.place.reference();
     let mut files = digest::files_below(&folder.join("trialplate_reference"), &["py"])?;
     files.push(folder.join("requirements.lock"));
-    files.push(means.place.worker.clone());
+    files.push(worker_program(&means.place)?.to_owned());
     digest::of_files(&files)
 }
 

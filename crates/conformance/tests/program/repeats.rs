@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::scene::Scene;
 
-/// An engine that computes as the Rust GPT-2 does and changes the last byte of captures where `when`, a shell command
+/// An engine that computes as the Rust GPT-2 does, answers when all is done, and changes the last byte of captures where `when`, a shell command
 /// that knows the work list as `$list` and a counter of starts as `$starts`, succeeds.
 fn engine(scene: &Scene, when: &str) -> Value {
     let program = env!("CARGO_BIN_EXE_conformance");
@@ -14,14 +14,15 @@ fn engine(scene: &Scene, when: &str) -> Value {
             r#"list=$(cat)
 echo >> starts
 starts=$(wc -l < starts)
-printf %s "$list" | {program} worker || exit
+answers=$(printf %s "$list" | {program} worker) || exit
 if {when}; then
   for output in $(printf %s "$list" | grep -o '"output":"[^"]*"' | cut -d'"' -f4); do
     bytes=$(($(wc -c < "$output") - 1))
     last=$(tail -c 1 "$output" | od -An -tu1)
     printf "\\$(printf %o $(((last + 1) % 256)))" | dd of="$output" bs=1 seek=$bytes conv=notrunc 2> /dev/null
   done
-fi"#
+fi
+printf '%s\n' "$answers""#
         ),
     );
     let arguments = ["--no-bundle", "--reference", "torch", "--subject", "command:./engine.sh"];
@@ -71,7 +72,7 @@ fn one_that_is_another_at_every_start() {
 
 #[test]
 fn one_that_is_stopped_when_it_repeats() {
-    let report = engine(&Scene::new(), r#"[ "$starts" -gt 1 ] && exit 3"#);
+    let report = engine(&Scene::new(), r#"[ "$starts" -gt 1 ] && { printf '%s\n' "$answers"; exit 3; }"#);
     // What it left is there and the same; that it crashed is an incident, and the run is no pass.
     assert_eq!(report["determinism"]["verdict"], "pass", "{report}");
     let incidents = report["incidents"].as_array().unwrap();

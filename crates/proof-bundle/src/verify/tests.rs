@@ -113,7 +113,7 @@ fn records_have_one_spelling() {
         fs::write(bundle.join(layout::RESULTS), text + "\n").unwrap();
     });
     assert_one(&trailing, layout::RESULTS, "one spelling");
-    let schema = after(true, |bundle| edit(bundle, layout::RESULTS, "results/2.0", "results/9.0"));
+    let schema = after(true, |bundle| edit(bundle, layout::RESULTS, "results/2.1", "results/9.0"));
     assert_one(&schema, layout::RESULTS, "trialplate/results/9.0");
 }
 

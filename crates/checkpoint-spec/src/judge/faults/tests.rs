@@ -110,7 +110,13 @@ fn the_case_with_most_places_for_faults_is_taken_and_of_those_the_shortest() {
 #[test]
 fn needs_are_met_by_architecture_and_case_alone() {
     let rich = case(&[&[1; 5], &[2; 5]], &[4, 1], 3);
-    assert!(Need::ALL.iter().all(|need| need.is_met(&architecture(2), &rich)));
+    let mut grouped = architecture(2);
+    grouped.sizes.extend([("G".to_owned(), 2), ("H".to_owned(), 4)]);
+    grouped.constants.insert("window".to_owned(), 4.0);
+    assert!(Need::ALL.iter().all(|need| need.is_met(&grouped, &rich)));
+    for need in [Need::Groups, Need::BeyondWindow] {
+        assert!(!need.is_met(&architecture(2), &rich), "{need:?}");
+    }
     assert!(!Need::Layers.is_met(&architecture(1), &rich));
     let poor = case(&[&[1], &[1]], &[1], 0);
     for need in [Need::Batch, Need::Tokens, Need::Decode, Need::Generation] {

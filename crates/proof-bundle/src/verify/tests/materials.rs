@@ -89,7 +89,7 @@ fn sizes_and_constants_are_those_of_the_models_own_configuration() {
         ("\"n_head\":2", "\"n_head\":4", "\"H\": 4"),
         ("\"n_head\":2", "\"n_head\":3", "there is no size `Dh`"),
         ("{", "[", "config.json: "),
-        ("1e-5", "1e-5,\"activation_function\":\"relu\"", "activation_function"),
+        ("1e-5", "1e-5,\"activation_function\":\"relu\"", "features: {\"relu\"}"),
     ] {
         let mut run = Run::new();
         let path = run.model().join("config.json");
