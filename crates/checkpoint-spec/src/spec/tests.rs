@@ -231,8 +231,9 @@ fn names_ids_and_order_are_held() {
     let again = "[[activation]]\nname = \"h.{l}.attn.q\"\nshape = [\"B\", \"S\", \"D\"]\nkind = \"float\"\nsteps = \"every\"\n\
                  op = { add = { x = \"h.{l}.mid\", y = \"h.{l}.mlp.out\" } }\n\n[[activation]]";
     rejected("06-ffn.toml", "[[activation]]", again, "already an activation of 02");
+    let ill_named = again.replace("h.{l}.attn.q", "h {l}");
+    rejected("06-ffn.toml", "[[activation]]", &ill_named, "a name is letters");
     rejected("02-qkv.toml", "id = \"02.2\"", "id = \"02.3\"", "stands where `02.2` must be");
-    rejected("02-qkv.toml", "\"h.{l}.attn.q\"\nshape", "\"h {l}\"\nshape", "a name is letters");
 }
 
 #[test]

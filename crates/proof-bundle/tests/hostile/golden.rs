@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use capture::{Capture, CaptureFile, Case, Identity, Precision, TensorSource};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, ReferenceCaptures, RunFacts, Setting, SpecSet, Traits, assay, confidence,
+    CaseAssay, CaseEvidence, Comparison, Diagnosis, ReferenceCaptures, Results, RunFacts, Setting, SpecSet,
+    Traits, assay, confidence, culprits, diagnose,
 };
 use oracle::Model;
 use proof_bundle::{Materials, Role};
@@ -109,7 +110,7 @@ impl Evidence {
         std::iter::once(&mut self.subject).chain(references)
     }
 
-    fn assay(&self, setting: &Setting<'_>) -> CaseAssay {
+    fn shown_to<T>(&self, look: impl FnOnce(&CaseEvidence<'_>) -> T) -> T {
         let shown = self.references.iter().map(Reference::view);
         let references: Vec<ReferenceCaptures<'_>> = shown.collect();
         let evidence = CaseEvidence {
@@ -118,12 +119,41 @@ impl Evidence {
             not_contiguous: &self.subject.capture.not_contiguous,
             references: &references,
         };
-        assay(setting, &evidence).unwrap()
+        look(&evidence)
     }
 }
 
 /// The numbers of all cases.
 pub(crate) fn assays(specs: &SpecSet, facts: &RunFacts, evidence: &[Evidence]) -> Vec<CaseAssay> {
+    let assay = |setting: &Setting<'_>| {
+        evidence.iter().map(|one| one.shown_to(|shown| assay(setting, shown).unwrap())).collect()
+    };
+    with_setting(specs, facts, evidence, assay)
+}
+
+/// Which bugs give what was refused.
+pub(crate) fn diagnoses(
+    specs: &SpecSet,
+    facts: &RunFacts,
+    evidence: &[Evidence],
+    results: &Results,
+) -> Vec<Diagnosis> {
+    let diagnosed = |setting: &Setting<'_>| {
+        let of = |culprit: &Comparison| {
+            let its_case = evidence.iter().find(|one| one.case.id == culprit.case)?;
+            its_case.shown_to(|shown| diagnose(setting, shown, culprit).unwrap())
+        };
+        culprits(results).into_iter().filter_map(of).collect()
+    };
+    with_setting(specs, facts, evidence, diagnosed)
+}
+
+fn with_setting<T>(
+    specs: &SpecSet,
+    facts: &RunFacts,
+    evidence: &[Evidence],
+    look: impl FnOnce(&Setting<'_>) -> T,
+) -> T {
     let cases: Vec<&Case> = evidence.iter().map(|evidence| &evidence.case).collect();
     let model = Model::load(&model(), specs.graph(), facts.architecture.clone()).unwrap();
     let setting = Setting {
@@ -134,7 +164,7 @@ pub(crate) fn assays(specs: &SpecSet, facts: &RunFacts, evidence: &[Evidence]) -
         confidence: confidence(specs, &facts.architecture, &cases).unwrap(),
         subject: &facts.subject.to_string(),
     };
-    evidence.iter().map(|evidence| evidence.assay(&setting)).collect()
+    look(&setting)
 }
 
 /// Writes every capture into a folder, and says which is whose.

@@ -264,7 +264,9 @@ fn results(
         let matters = |fault: &FaultResult| told.matters.as_ref() == Some(&fault.id);
         facts.faults.observations.extend(missing.map(|fault| make_up(fault, matters(fault))));
     }
-    judge(specs, facts, assays).unwrap()
+    let judged = judge(specs, facts, assays).unwrap();
+    let diagnoses = golden::diagnoses(specs, facts, evidence, &judged);
+    Results { diagnoses, ..judged }
 }
 
 /// Gives every repeat that was said to be as the first the digest of the tensors.
