@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use capture::{DType, Identity, Precision};
 use checkpoint_spec::{
-    Architecture, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Divergence, Finding,
-    GrowthError, GrowthRow, Incident, Measured, Mode, NotApplicable, Outcome, PeerFigure, Quorum,
-    RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, StoredTensors, Verdict, Voice,
+    Architecture, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Diagnosis, Divergence,
+    Finding, GrowthError, GrowthRow, Incident, Measured, Mode, NamedBug, NotApplicable, Outcome, PeerFigure,
+    Quorum, RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, StoredTensors, Verdict, Voice,
 };
 use tensor_compare::NonFinite;
 
@@ -198,6 +198,19 @@ pub(crate) fn failing_on_values() -> Results {
     });
     let generated = Comparison { downstream: true, ..out_of_chain() };
     results.checkpoints[2] = checkpoint("12", "end-to-end", Verdict::Blocked, vec![generated]);
+    let bug = |id: &str, what: &str, used| NamedBug {
+        id: id.to_owned(),
+        what: what.to_owned(),
+        used: Measured(used),
+    };
+    results.diagnoses = vec![Diagnosis {
+        checkpoint: "06".to_owned(),
+        activation: "h.1.mlp.act".to_owned(),
+        case: "paragraph".to_owned(),
+        step: Some(0),
+        tried: 9,
+        named: vec![bug("gelu-erf", "GELU by erf", 0.041), bug("relu", "ReLU <b>for</b> GELU", 0.93)],
+    }];
     results
 }
 
