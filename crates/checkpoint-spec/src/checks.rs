@@ -67,8 +67,8 @@ pub struct CheckContext<'a> {
     pub case: &'a Case,
     /// What the subject computes in, or stores its results in.
     pub precision: Precision,
-    /// `p`, the chance that a correct implementation is accused.
-    pub false_alarm: f64,
+    /// `c`, how far a sum of independent roundings may go.
+    pub confidence: f64,
     /// The subject's chained run.
     pub capture: &'a dyn TensorSource,
     /// Activations that were not contiguous where they were observed.

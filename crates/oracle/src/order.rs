@@ -213,13 +213,24 @@ impl Sums {
         self.terms.iter().map(|&term| x[term]).collect()
     }
 
+    /// Arranged terms of at most [`COLUMNS`] columns at a time, read in the order in which they lie.
     fn columns(&self, y: ArrayView2<'_, f32>) -> Vec<[f32; COLUMNS]> {
-        let of_term = |&term: &usize| {
-            let mut row = [0.0; COLUMNS];
-            row.iter_mut().zip(y.row(term)).for_each(|(to, from)| *to = *from);
-            row
-        };
-        self.terms.iter().map(of_term).collect()
+        let mut columns = vec![[0.0; COLUMNS]; self.terms.len()];
+        if y.strides()[0] == 1 {
+            for (index, column) in y.columns().into_iter().enumerate() {
+                let column = column.to_slice();
+                let value = |term: usize| column.map_or_else(|| y[[term, index]], |column| column[term]);
+                columns.iter_mut().zip(&self.terms).for_each(|(row, &term)| row[index] = value(term));
+            }
+        } else {
+            for (row, &term) in columns.iter_mut().zip(&self.terms) {
+                match y.row(term).to_slice() {
+                    Some(found) => row[..found.len()].copy_from_slice(found),
+                    None => row.iter_mut().zip(y.row(term)).for_each(|(to, from)| *to = *from),
+                }
+            }
+        }
+        columns
     }
 
     /// Sums of arranged terms, of each row and each column.

@@ -121,7 +121,7 @@ impl Rounding {
     ///   terms below 2u·R are charged at most themselves, in any order. Squares of a residual stream with an outlier
     ///   channel and the tails of a softmax over a vocabulary are such sums.
     /// - Terms equal to within 2u·R meet the same rounding at every addition, as in constant rows: the certain bound.
-    pub(crate) fn total(&self, sizes: &[f64], sum_of_terms: Option<f64>) -> f64 {
+    pub fn total(&self, sizes: &[f64], sum_of_terms: Option<f64>) -> f64 {
         let (whole, count) = (sum(sizes, |x| x), nonzero(sizes));
         let reach = sum_of_terms.map_or(whole, |sum| (whole + sum) / 2.0);
         let resolution = 2.0 * UNIT * reach;
