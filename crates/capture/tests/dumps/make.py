@@ -1,7 +1,7 @@
 """Makes the dumps of this folder with the real libraries, and `expected.json`, which says what is in them.
 
-Run it in the project's Python environment, in this folder: `python make.py`. The values follow from a seed; archives hold no
-times, so that the same versions give the same bytes, but for what PyTorch draws at random to name a file's serialization.
+Run it in the project's Python environment, in this folder: `python make.py`. The values follow from a seed, and
+archives hold no times: the same versions give the same bytes, but for the addresses in PyTorch's old format.
 """
 
 import json
