@@ -4,7 +4,7 @@
 //! between them. `__metadata__` has one key, `trialplate`, whose value is a JSON object with `schema`, `identity` and
 //! `not_contiguous`.
 
-mod output;
+pub(crate) mod output;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
