@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod case;
+mod error;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -19,7 +20,8 @@ mod weights;
 pub mod worker;
 
 pub use case::{Case, CaseError};
-pub use file::{CaptureFile, CaptureWriter, FileError, write};
+pub use error::FileError;
+pub use file::{CaptureFile, CaptureWriter, write};
 pub use identity::{Identity, Precision};
 pub use name::TensorName;
 pub use source::{Capture, MissingTensor, Sink, TensorSource};
