@@ -7,7 +7,7 @@
 //!
 //! **Model** (Higham 2002, §2.2): fl(a op b) = (a op b)(1 + δ) + η with |δ| ≤ u, for + − × ÷ √ and for the fused
 //! multiply-add, which rounds once where the model allows twice. η: a result below 2⁻¹²⁶ may be flushed to zero, so
-//! |η| ≤ 2⁻¹²⁶ ([`FLUSHED`], in units of u). A constant that f32 cannot hold is rounded once more.
+//! |η| ≤ 2⁻¹²⁶ ([`FLUSHED`](crate::FLUSHED), in units of u). A constant that f32 cannot hold is rounded once more.
 //!
 //! **Accumulations.** The error of a sum of n terms is the sum of its roundings, each at most u times a partial sum. In
 //! any order, blocked or as a tree, a partial sum is at most all positive or all negative terms, whichever is more: the
@@ -31,12 +31,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::sum::{nonzero, sum};
-use crate::{Array, Bounded, HalfFormat, Rounds, Storage};
-
-/// u, the unit of all bounds.
-pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
-/// What a flushed result costs, in units of u: 2⁻¹²⁶/u.
-pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / UNIT;
+use crate::{Array, Bounded, HalfFormat, Rounds, Storage, UNIT};
 
 /// The rules of one operation.
 #[derive(Clone, Debug, PartialEq)]

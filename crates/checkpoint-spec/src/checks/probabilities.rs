@@ -4,6 +4,7 @@ use super::entry::{Entry, Rows, Tally};
 use super::rounding::{lost, sum_off, unit};
 use super::values::visible_keys;
 use crate::results::{Finding, Reason};
+use crate::spec::temperature;
 
 /// Exactly 0 where the key lies after the query.
 pub(super) fn zero_where_masked(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
@@ -91,11 +92,6 @@ pub(super) fn flatter_than_the_colder(entry: &Entry<'_>) -> Result<Option<String
         });
     }
     Ok(tally.finish("rows are flatter than at a higher temperature"))
-}
-
-/// `0.5` of `probs.t0.5`.
-pub(super) fn temperature(activation: &str) -> Option<f64> {
-    activation.rsplit_once(".t")?.1.parse().ok().filter(|t: &f64| t.is_finite())
 }
 
 /// The largest value; NaN if there is one.
