@@ -57,6 +57,16 @@ impl<'a> Collector<'a> {
         self.dump.tensors.get(name).map(|tensor| tensor.shape.clone())
     }
 
+    /// The file that a tensor is from; none where there is no such tensor.
+    pub(super) fn origin(&self, name: &str) -> Option<&Path> {
+        self.origins.get(name).map(PathBuf::as_path)
+    }
+
+    /// The tensors whose file is one that `chosen` says.
+    pub(super) fn names_where(&self, chosen: impl Fn(&Path) -> bool) -> Vec<&str> {
+        self.origins.iter().filter(|(_, origin)| chosen(origin)).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// What was found and is not read.
     pub(super) fn note(&mut self, path: &Path, note: impl AsRef<str>) {
         self.dump.notes.push(format!("{}: {}", path.display(), note.as_ref()));

@@ -1,5 +1,7 @@
 //! A folder of dumps.
 
+mod index;
+
 use std::path::{Path, PathBuf};
 
 use super::collector::Collector;
@@ -11,13 +13,14 @@ pub(super) fn read(path: &Path, collector: &mut Collector<'_>) -> Result<(), Dum
     if let Some(tree) = debugger::tree_among(path, &files)? {
         return debugger::read(tree, &files, collector);
     }
+    let (indices, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| index::is_one(file));
     for file in files {
         match format_of(&file)? {
             Some(_) => read_file(&file, collector)?,
             None => collector.note(&file, "was not read: not a dump by its first bytes"),
         }
     }
-    Ok(())
+    indices.iter().try_for_each(|file| index::check(file, collector))
 }
 
 /// The regular files, in order; what else is there is noted.

@@ -25,6 +25,9 @@ NAMES = {
     torch.float32: "F32",
     torch.float16: "F16",
     torch.bfloat16: "BF16",
+    torch.uint64: "U64",
+    torch.uint32: "U32",
+    torch.uint16: "U16",
     torch.int64: "I64",
     torch.int32: "I32",
     torch.int16: "I16",
@@ -120,6 +123,8 @@ def torch_files() -> None:
         "same": base,
         "parameter": torch.nn.Parameter(base[0]),
         "needs_grad": base.clone().requires_grad_(True),
+        "u16": torch.tensor([[1, 2], [3, 65535]], dtype=torch.uint16).T,
+        "u64": torch.tensor([1 << 40], dtype=torch.uint64),
         "every_tenth": torch.arange(70, dtype=torch.uint8)[::10],
     }
     torch.save({**tensors, **views}, HERE / "dict.pt")
