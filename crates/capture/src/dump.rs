@@ -13,6 +13,7 @@ mod npz;
 mod pt;
 mod raw;
 mod safetensors;
+mod sglang;
 mod strided;
 mod tensor;
 mod write;

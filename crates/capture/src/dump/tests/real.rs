@@ -65,6 +65,7 @@ fn what_is_no_tensor_is_noted() {
             ],
         ),
         ("sglang.pt", &["\"meta.name\" was not read: text", "\"meta.layer_id\" was not read: an integer"]),
+        ("sglang_dumper", &["`meta` of 3 files of SGLang's dumper was not read"]),
         ("dict.pt", &[]),
     ] {
         let found = read_fixture(file).unwrap().notes;
