@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Dump, DumpError, DumpTensor, Limits};
+use super::contents::Dump;
+use super::error::DumpError;
+use super::limits::Limits;
+use super::tensor::DumpTensor;
 
 /// The longest name accepted.
 const MAXIMUM_NAME: usize = 1024;

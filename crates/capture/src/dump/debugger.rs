@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::collector::Collector;
-use super::{DumpError, safetensors};
+use super::error::DumpError;
+use super::safetensors;
 
 /// How the tree of calls is named, after the class of the model.
 const TREE: &str = "_debug_tree_FULL_TENSORS.json";

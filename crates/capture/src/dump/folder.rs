@@ -5,8 +5,10 @@ mod index;
 use std::path::{Path, PathBuf};
 
 use super::collector::Collector;
+use super::error::DumpError;
+use super::format::{format_of, read_file};
 use super::sglang::Names;
-use super::{DumpError, debugger, format_of, pt, read_file};
+use super::{debugger, pt};
 
 /// Reads every file of the folder that is of a known format, in the order of names. The others are noted.
 pub(super) fn read(path: &Path, collector: &mut Collector<'_>) -> Result<(), DumpError> {

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::collector::Collector;
+use super::error::DumpError;
 use super::raw::name_of;
 use super::strided::gather;
-use super::tensor::bytes_of;
+use super::tensor::{DumpTensor, bytes_of};
 use super::zip::Archive;
-use super::{DumpError, DumpTensor};
 use flatten::Naming;
 use value::View;
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::dump::DumpError;
 use crate::dump::collector::Collector;
+use crate::dump::error::DumpError;
 use crate::json::UniqueMap;
 
 /// How such a file's name ends.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::value::{Graph, Ref, Value, View};
-use crate::dump::DumpError;
 use crate::dump::collector::Collector;
+use crate::dump::error::DumpError;
 
 /// Containers within each other, at most: an object may hold itself.
 const MAXIMUM_DEPTH: usize = 32;
