@@ -225,7 +225,7 @@ def test_gpt2_shows_under_the_names_of_the_specs_what_the_reference_shows(
 @pytest.mark.parametrize("name", [name for name in MODELS if " " not in name])
 def test_the_llama_family_shows_what_the_reference_shows(name: str, tmp_path: Path) -> None:
     path = write_model(tmp_path / "model", name, 5)
-    ids = np.random.default_rng(1).integers(0, VOCABULARY, (1, 7)).tolist()
+    ids = np.random.default_rng(1).integers(0, VOCABULARY, (2, 7)).tolist()
     capture = open_session("torch", "f32", str(path), 1).run(make_case(token_ids=ids, schedule=[7]))
     found, _ = recorded(tmp_path / "dump.safetensors", load_model(path, "eager"), ids, names="huggingface-llama")
     assert_as_captured(found, capture, 2 * 19 + 5)

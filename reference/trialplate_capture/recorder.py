@@ -67,8 +67,8 @@ class Recorder:
     def _hold(self, name: str, value: Any) -> Held:
         try:
             return hold(value, self._copy)
-        except (TypeError, ValueError, BufferError) as error:
-            raise CaptureError(f"{name!r} {error}") from error
+        except (TypeError, ValueError, BufferError, RuntimeError) as error:
+            raise CaptureError(f"{name!r} is no array of numbers that NumPy could hold: {error}") from error
 
     def _add(self, name: str, held: Held) -> None:
         if not name or name == "__metadata__" or not name.isprintable() or ".." in name.split("/"):
