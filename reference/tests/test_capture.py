@@ -170,6 +170,11 @@ def test_what_holds_no_numbers_is_refused(tmp_path: Path) -> None:
             dump.put("a", value)
 
 
+def test_a_model_of_another_library_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="a dict is no"), record(tmp_path / "dump.safetensors", {"weight": 1}):
+        pass
+
+
 def test_a_map_and_a_function_name_what_is_recorded(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     path = tmp_path / "dump.safetensors"

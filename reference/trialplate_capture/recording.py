@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trialplate_capture.names import Names, naming
-from trialplate_capture.recorder import Recorder
+from trialplate_capture.recorder import CaptureError, Recorder
 
 
 @contextmanager
@@ -33,6 +33,8 @@ def record(
     recorder = Recorder(naming(names, getattr(model, "config", None)), copy)
     if model is None:
         yield recorder
+    elif not hasattr(model, "register_forward_pre_hook"):
+        raise CaptureError(f"a {type(model).__name__} is no torch.nn.Module: leave it out, and hand arrays over by put")
     else:
         from trialplate_capture.torch_hooks import observed
 
