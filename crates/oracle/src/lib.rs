@@ -43,7 +43,7 @@ pub use arithmetic::{Arithmetic, Bounds, Exact, Replica};
 pub use array::{Array, Bounded, Weight};
 pub use chain::{Chain, Computed};
 pub use change::{Action, Numbers};
-pub use isolated::{IsolatedError, Observed, scheduled};
+pub use isolated::{Computing, Cut, IsolatedError, Observed, scheduled};
 pub use model::Model;
 pub use order::Way;
 pub use rounding::{Constants, FLUSHED, Rounding, UNIT};
