@@ -27,11 +27,21 @@ pub(crate) const METADATA_KEY: &str = "__metadata__";
 /// Data of every tensor starts at a multiple of this, given that tensors are ordered by dtype size.
 const ALIGNMENT: usize = 8;
 
+/// The element types that a reader knows.
+pub(crate) trait Element: Copy + fmt::Display {
+    /// The safetensors spelling of each, for a message.
+    fn known() -> String;
+    /// The one with that safetensors spelling.
+    fn from_name(name: &str) -> Option<Self>;
+    /// Bytes per element: at most 8.
+    fn size(self) -> usize;
+}
+
 /// One tensor in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<D = DType> {
     pub(crate) name: String,
-    pub(crate) dtype: DType,
+    pub(crate) dtype: D,
     pub(crate) shape: Shape,
     /// Bytes, counted from the end of the header.
     pub(crate) data: Range<u64>,
@@ -39,9 +49,9 @@ pub(crate) struct Entry {
 
 /// A checked header: entries are in the order of their data, leave no hole and fill the file.
 #[derive(Debug)]
-pub(crate) struct Header {
+pub(crate) struct Header<D = DType> {
     pub(crate) metadata: Option<BTreeMap<String, String>>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry<D>>,
 }
 
 /// In which order a header may list its tensors.
@@ -82,7 +92,7 @@ pub(crate) fn length(first: [u8; LENGTH_SIZE as usize], file_length: u64) -> Res
 }
 
 /// Reads a header that is followed by `data_length` bytes of data.
-pub(crate) fn parse(bytes: &[u8], data_length: u64, order: Order) -> Result<Header, String> {
+pub(crate) fn parse<D: Element>(bytes: &[u8], data_length: u64, order: Order) -> Result<Header<D>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("the header is not UTF-8: {error}"))?;
     let text = text.trim_end_matches(' ');
     if !text.starts_with('{') || !text.ends_with('}') {
@@ -111,11 +121,9 @@ pub(crate) fn render(metadata: Option<(&str, &str)>, entries: &[Entry]) -> Resul
     Ok(bytes)
 }
 
-fn check_entry((name, raw): (String, RawEntry)) -> Result<Entry, String> {
-    let dtype = DType::from_name(&raw.dtype).ok_or_else(|| {
-        let known = DType::ALL.map(DType::name).join(", ");
-        format!("tensor {name:?} is {:?}, expected one of {known}", raw.dtype)
-    })?;
+fn check_entry<D: Element>((name, raw): (String, RawEntry)) -> Result<Entry<D>, String> {
+    let dtype = D::from_name(&raw.dtype)
+        .ok_or_else(|| format!("tensor {name:?} is {:?}, expected one of {}", raw.dtype, D::known()))?;
     let shape = Shape::new(raw.shape).map_err(|error| format!("tensor {name:?}: {error}"))?;
     let (start, end) = raw.data_offsets;
     // A shape's bytes fit in memory, so the product cannot overflow.
@@ -129,7 +137,7 @@ fn check_entry((name, raw): (String, RawEntry)) -> Result<Entry, String> {
 }
 
 /// Requires that each tensor starts where the one before ends, and that they fill the data exactly.
-fn check_cover(entries: &[Entry], data_length: u64) -> Result<(), String> {
+fn check_cover<D>(entries: &[Entry<D>], data_length: u64) -> Result<(), String> {
     let mut position = 0;
     for Entry { name, data, .. } in entries {
         if data.start != position {
@@ -144,6 +152,20 @@ fn check_cover(entries: &[Entry], data_length: u64) -> Result<(), String> {
         return Err(format!("the tensors need {position} bytes of data, {data_length} follow the header"));
     }
     Ok(())
+}
+
+impl Element for DType {
+    fn known() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::from_name(name)
+    }
+
+    fn size(self) -> usize {
+        self.size()
+    }
 }
 
 impl<'de> Deserialize<'de> for RawHeader {

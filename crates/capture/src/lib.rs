@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod case;
+pub mod dump;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tensor_compare::Tensor;
 
 use crate::FileError;
-use crate::header::{self, Entry, Header, LENGTH_SIZE, Order};
+use crate::header::{self, Element, Entry, Header, LENGTH_SIZE, Order};
 
 /// An open file and what its header promised of it.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Stored {
 impl Stored {
     /// Opens a file and checks its header against its length. What is allocated is bounded by the header that is
     /// really there.
-    pub(crate) fn open(path: &Path, order: Order) -> Result<(Self, Header), FileError> {
+    pub(crate) fn open<D: Element>(path: &Path, order: Order) -> Result<(Self, Header<D>), FileError> {
         let io = |source| FileError::Io { path: path.to_owned(), source };
         let malformed = |problem| FileError::Malformed { path: path.to_owned(), problem };
         // Asked before opening: opening a pipe would wait for its writer.
@@ -54,6 +54,12 @@ impl Stored {
 
     /// Reads the tensor at a checked entry of this file's header.
     pub(crate) fn read(&self, entry: &Entry) -> Result<Tensor, FileError> {
+        Tensor::new(entry.dtype, entry.shape.clone(), self.bytes(entry)?)
+            .map_err(|error| self.malformed(format!("tensor {:?}: {error}", entry.name)))
+    }
+
+    /// The bytes of that tensor, whatever they say.
+    pub(crate) fn bytes<D: Element>(&self, entry: &Entry<D>) -> Result<Vec<u8>, FileError> {
         let length = self.file.metadata().map_err(|source| self.io(source))?.len();
         if length != self.length {
             return Err(
@@ -62,8 +68,7 @@ impl Stored {
         }
         let mut bytes = vec![0; entry.shape.elements() * entry.dtype.size()];
         self.read_at(&mut bytes, self.data_start + entry.data.start)?;
-        Tensor::new(entry.dtype, entry.shape.clone(), bytes)
-            .map_err(|error| self.malformed(format!("tensor {:?}: {error}", entry.name)))
+        Ok(bytes)
     }
 
     pub(crate) fn malformed(&self, problem: String) -> FileError {

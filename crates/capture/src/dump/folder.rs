@@ -1,0 +1,39 @@
+//! A folder of dumps.
+
+use std::path::{Path, PathBuf};
+
+use super::collector::Collector;
+use super::{DumpError, format_of, read_file};
+
+/// Reads every file of the folder that is of a known format, in the order of names. The others are noted.
+pub(super) fn read(path: &Path, collector: &mut Collector<'_>) -> Result<(), DumpError> {
+    for file in files(path, collector)? {
+        match format_of(&file)? {
+            Some(_) => read_file(&file, collector)?,
+            None => collector.note(&file, "was not read: not a dump by its first bytes"),
+        }
+    }
+    Ok(())
+}
+
+/// The regular files, in order; what else is there is noted.
+fn files(path: &Path, collector: &mut Collector<'_>) -> Result<Vec<PathBuf>, DumpError> {
+    let fail = |source| DumpError::io(path, source);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        files.push(entry.map_err(fail)?.path());
+        let (count, limit) = (files.len(), collector.limits.tensors);
+        if count > limit {
+            return Err(DumpError::too_large(path, "files:", count as u64, limit as u64));
+        }
+    }
+    files.sort();
+    files.retain(|file| {
+        let regular = file.is_file();
+        if !regular {
+            collector.note(file, "was not read: not a file");
+        }
+        regular
+    });
+    Ok(files)
+}
