@@ -4,11 +4,13 @@
 //! not read is said in [`Dump::notes`] or refused by name.
 
 mod collector;
+mod debugger;
 mod error;
 mod folder;
 mod limits;
 mod npy;
 mod npz;
+mod pt;
 mod raw;
 mod safetensors;
 mod strided;
@@ -21,6 +23,7 @@ use std::io::Read;
 use std::path::Path;
 
 use collector::Collector;
+use zip::Archive;
 
 pub use error::DumpError;
 pub use limits::Limits;
@@ -43,7 +46,9 @@ enum Format {
     Npy,
     /// A zip archive: of NumPy's arrays or of what `torch.save` writes.
     Zip,
-    /// What `torch.save` wrote before PyTorch 1.6, or a pickle of something else.
+    /// What `torch.save` wrote before PyTorch 1.6.
+    Legacy,
+    /// A pickle of something else.
     Pickle,
 }
 
@@ -68,8 +73,19 @@ fn read_file(path: &Path, collector: &mut Collector<'_>) -> Result<(), DumpError
     match format_of(path)? {
         Some(Format::Safetensors) => safetensors::read(path, collector),
         Some(Format::Npy) => npy::read_file(path, collector),
-        Some(Format::Zip) => npz::read(path, collector),
-        Some(Format::Pickle) => Err(DumpError::unknown(path, "a pickle")),
+        Some(Format::Zip) => {
+            let archive = Archive::open(path, collector.limits)?;
+            let read = if pt::is_one(&archive) { pt::read } else { npz::read };
+            read(path, &archive, collector)
+        }
+        Some(Format::Legacy) => Err(DumpError::unknown(
+            path,
+            "written by torch.save in the form before PyTorch 1.6: load it and save it anew, without \
+             `_use_new_zipfile_serialization=False`",
+        )),
+        Some(Format::Pickle) => {
+            Err(DumpError::unknown(path, "a pickle of Python's, or nothing; none is executed"))
+        }
         None => Err(DumpError::unknown(path, "none of the formats that are known by their first bytes")),
     }
 }
@@ -79,13 +95,14 @@ fn read_file(path: &Path, collector: &mut Collector<'_>) -> Result<(), DumpError
 fn format_of(path: &Path) -> Result<Option<Format>, DumpError> {
     let mut first = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(9).read_to_end(&mut first))
+        .and_then(|file| file.take(16).read_to_end(&mut first))
         .map_err(|source| DumpError::io(path, source))?;
     let extension = path.extension().and_then(|extension| extension.to_str());
     Ok(match (&*first, extension) {
+        _ if first.starts_with(pt::LEGACY) => Some(Format::Legacy),
         ([0x93, b'N', b'U', b'M', b'P', b'Y', ..], _) | (_, Some("npy")) => Some(Format::Npy),
         ([b'P', b'K', 3 | 5, 4 | 6, ..], _) | (_, Some("npz")) => Some(Format::Zip),
-        ([_, _, _, _, _, _, _, _, b'{'], _) | (_, Some("safetensors")) => Some(Format::Safetensors),
+        ([_, _, _, _, _, _, _, _, b'{', ..], _) | (_, Some("safetensors")) => Some(Format::Safetensors),
         ([0x80, 2..=5, ..], _) | (_, Some("pt" | "pth" | "pkl" | "bin")) => Some(Format::Pickle),
         _ => None,
     })

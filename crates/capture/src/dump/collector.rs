@@ -52,6 +52,11 @@ impl<'a> Collector<'a> {
         self.dump.tensors.insert(name, tensor);
     }
 
+    /// The shape of a tensor that was put in.
+    pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.dump.tensors.get(name).map(|tensor| tensor.shape.clone())
+    }
+
     /// What was found and is not read.
     pub(super) fn note(&mut self, path: &Path, note: impl AsRef<str>) {
         self.dump.notes.push(format!("{}: {}", path.display(), note.as_ref()));

@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::collector::Collector;
-use super::{DumpError, format_of, read_file};
+use super::{DumpError, debugger, format_of, read_file};
 
 /// Reads every file of the folder that is of a known format, in the order of names. The others are noted.
 pub(super) fn read(path: &Path, collector: &mut Collector<'_>) -> Result<(), DumpError> {
-    for file in files(path, collector)? {
+    let files = files(path, collector)?;
+    if let Some(tree) = debugger::tree_among(path, &files)? {
+        return debugger::read(tree, &files, collector);
+    }
+    for file in files {
         match format_of(&file)? {
             Some(_) => read_file(&file, collector)?,
             None => collector.note(&file, "was not read: not a dump by its first bytes"),

@@ -27,7 +27,7 @@ impl Default for Limits {
             total_bytes: 64 << 30,
             expansion: 64,
             free_expansion: 256 << 20,
-            description_bytes: 256 << 20,
+            description_bytes: 64 << 20,
         }
     }
 }

@@ -7,8 +7,7 @@ use super::zip::{Archive, finish};
 use super::{DumpError, npy};
 
 /// Reads every array; a name is that of its member without `.npy`.
-pub(super) fn read(path: &Path, collector: &mut Collector<'_>) -> Result<(), DumpError> {
-    let archive = Archive::open(path, collector.limits)?;
+pub(super) fn read(path: &Path, archive: &Archive, collector: &mut Collector<'_>) -> Result<(), DumpError> {
     for member in archive.names() {
         let Some(name) = member.strip_suffix(".npy") else {
             collector

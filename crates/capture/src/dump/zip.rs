@@ -14,6 +14,7 @@ use super::{DumpError, Limits};
 pub(super) struct Archive {
     path: PathBuf,
     archive: ZipArchive<FileReader>,
+    length: u64,
     members: BTreeMap<String, Member>,
 }
 
@@ -32,11 +33,16 @@ impl Archive {
         let length = file.metadata().map_err(|source| DumpError::io(path, source))?.len();
         let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
         let archive = ZipArchive::from_file(file, &mut buffer).map_err(|error| broken(path, &error))?;
-        let mut opened = Self { path: path.to_owned(), archive, members: BTreeMap::new() };
+        let mut opened = Self { path: path.to_owned(), archive, length, members: BTreeMap::new() };
         opened.read_directory(&mut buffer, limits)?;
         opened.check_overlap()?;
-        opened.check_size(length, limits)?;
+        opened.check_size(limits)?;
         Ok(opened)
+    }
+
+    /// Bytes that all of it may become.
+    pub(super) fn unpacked_limit(&self, limits: &Limits) -> u64 {
+        limits.expansion.saturating_mul(self.length).max(limits.free_expansion)
     }
 
     /// The names of all members, in order.
@@ -135,11 +141,11 @@ impl Archive {
         Ok(())
     }
 
-    fn check_size(&self, length: u64, limits: &Limits) -> Result<(), DumpError> {
+    fn check_size(&self, limits: &Limits) -> Result<(), DumpError> {
         let unpacked = self.members.values().fold(0u64, |sum, member| sum.saturating_add(member.unpacked));
-        let limit = limits.expansion.saturating_mul(length).max(limits.free_expansion);
+        let limit = self.unpacked_limit(limits);
         if unpacked > limit {
-            let what = format!("an archive of {length} bytes would unpack to so many:");
+            let what = format!("an archive of {} bytes would unpack to so many:", self.length);
             return Err(DumpError::too_large(&self.path, what, unpacked, limit));
         }
         Ok(())
