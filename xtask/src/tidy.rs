@@ -29,7 +29,7 @@ struct Place {
 
 const CORPUS: (&str, &str) = ("mutated-corpus", "its readers are fed what strangers may write");
 
-const PLACES: [Place; 13] = [
+const PLACES: [Place; 14] = [
     Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[CORPUS] },
     Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[CORPUS] },
     Place { name: "graph", needs: &[], may: &[], tests_may: &[] },
@@ -64,6 +64,12 @@ const PLACES: [Place; 13] = [
         name: "conformance",
         needs: &["gpt2", "proof-bundle", "report"],
         may: &["capture", "checkpoint-spec", "graph", "oracle", "tensor-compare"],
+        tests_may: &[],
+    },
+    Place {
+        name: "trialplate",
+        needs: &["capture", "checkpoint-spec", "report"],
+        may: &["graph", "oracle", "proof-bundle", "tensor-compare"],
         tests_may: &[],
     },
     Place { name: "mutated-corpus", needs: &[], may: &[], tests_may: &[] },

@@ -1,10 +1,12 @@
 //! A forward pass of which only a part was observed, as a dump of somebody's engine has it: whatever is there is judged,
 //! through the smallest cut of the graph that it allows.
 //!
-//! Where a cut stays within one block, its bound is derived, carried through its operations. Where it goes through several, the
-//! errors that replicas make in the same cut are the measure, as for everything that only a chain can judge.
+//! One operation is held to its own budget. A cut of several within one block is held to the bound that is carried through its
+//! operations, which is certain and wide (through a whole block it comes to a tenth of the values), and to the errors that replicas
+//! make in the same cut, which are the measure wherever only a chain can judge. Through several blocks these alone bound it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use capture::{FileError, Precision, Tensor, TensorName, TensorSource};
 use graph::Computation;
@@ -55,6 +57,8 @@ pub struct Part<'a> {
     rules: Vec<Rounding>,
     there: Vec<Required>,
     usable: Usable<'a>,
+    /// Errors of replicas, by the tensor that they end in.
+    known: Mutex<BTreeMap<TensorName, f64>>,
 }
 
 /// What is of its shape: from anything else nothing follows, and cuts go around it.
@@ -112,7 +116,7 @@ impl<'a> Part<'a> {
         }
         let rules = setting.specs.rules(setting.confidence, setting.precision());
         let usable = Usable { source, hidden };
-        Ok(Some(Self { setting, evidence, tokens, rules, there, usable }))
+        Ok(Some(Self { setting, evidence, tokens, rules, there, usable, known: Mutex::default() }))
     }
 
     /// Who judges whom.
@@ -149,14 +153,9 @@ impl<'a> Part<'a> {
                 Err(outcome) => outcome,
                 Ok(found) => {
                     cut = found;
-                    if blocks(&cut, self) > 1 {
-                        mode = Mode::Chained;
-                    }
-                    let judged = match mode {
-                        Mode::Isolated => self.by_derived_bound(required, &cut, changed),
-                        Mode::Chained => self.by_replicas(required, &cut, changed, &mut chained_allowed),
-                    };
-                    judged.into_outcome()
+                    let (judged, by, allowed) = self.across(required, &cut, changed);
+                    (mode, chained_allowed) = (by, allowed);
+                    judged
                 }
             },
             Some(Judgement::Rule(Rule::Exact { .. })) => {
@@ -219,7 +218,25 @@ impl<'a> Part<'a> {
         self.isolated().held(required, &actual, expected)
     }
 
-    /// The replicas are those of the right computation, whatever the output is held against.
+    /// What a cut gives, held to the nearest bounds that there are.
+    fn across(
+        &self,
+        required: &Required,
+        cut: &Cut,
+        changed: &BTreeMap<String, Computation>,
+    ) -> (Outcome, Mode, Option<Measured>) {
+        if blocks(cut, self) <= 1 {
+            let derived = self.by_derived_bound(required, cut, changed).into_outcome();
+            let is_float = required.dtype.is_float();
+            if cut.through.len() <= 1 || !is_float || is_out(&derived) {
+                return (derived, Mode::Isolated, None);
+            }
+        }
+        let mut allowed = None;
+        let judged = self.by_replicas(required, cut, changed, &mut allowed).into_outcome();
+        (judged, Mode::Chained, allowed)
+    }
+
     fn by_replicas(
         &self,
         required: &Required,
@@ -228,36 +245,47 @@ impl<'a> Part<'a> {
         may_be: &mut Option<Measured>,
     ) -> Result<Outcome, Outcome> {
         let actual = fetch(self.evidence.subject, "subject", required)?;
-        let observed = self.observed()?;
-        let right = BTreeMap::new();
-        let of_right = observed.cut(&required.name, &right).map_err(unreadable)?;
-        let exact = observed.across(cut, &Exactly, changed).map_err(unreadable)?;
-        let exact = match exact {
+        let exact = match self.observed()?.across(cut, &Exactly, changed).map_err(unreadable)? {
             Operand::Floats(exact) => exact,
             Operand::Tokens(ids) => {
                 let expected = Tensor::from_i64(&ids.shape, &ids.values).map_err(unreadable)?;
                 return Ok(same_bits(&actual, &expected, "subject"));
             }
         };
-        let known = observed.across(&of_right, &Exactly, &right).map_err(unreadable)?;
-        let Operand::Floats(known) = known else { return Err(unreadable("tokens in place of floats")) };
-        let half = half_format(self.setting.precision());
-        let ways: Vec<Way> = replicas(self.setting.specs).collect();
-        let error = |way: Way| {
-            let replica = observed.across(&of_right, &Replicating(Replica { way, half }), &right);
-            match replica.map_err(unreadable)? {
-                Operand::Floats(found) => Ok(root_mean_square(&known.values, &found.values)),
-                Operand::Tokens(_) => Err(unreadable("tokens in place of floats")),
-            }
-        };
-        let errors: Result<Vec<f64>, Outcome> = ways.into_par_iter().map(error).collect();
-        let worst = errors?.into_iter().fold(0.0, |worst, rms| if rms > worst { rms } else { worst });
+        let worst = self.error_of_replicas(&required.name)?;
         let unit = self.setting.precision().unit();
         let (rms, largest) = allowed(self.setting.specs, worst, &exact.values, unit);
         *may_be = Some(Measured(rms));
         let expected = Tensor::from_f64(&exact.shape, &exact.values).map_err(unreadable)?;
         let tolerance = Tolerance::new(largest, 0.0).map_err(unreadable)?;
         against_oracle(&actual, &expected, tolerance, None, ORACLE)
+    }
+
+    /// The worst root mean square error of the replicas, in the right computation, whatever the output is held against.
+    fn error_of_replicas(&self, name: &TensorName) -> Result<f64, Outcome> {
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(name) {
+            return Ok(*known);
+        }
+        let (observed, right) = (self.observed()?, BTreeMap::new());
+        let cut = observed.cut(name, &right).map_err(unreadable)?;
+        let Operand::Floats(exact) = observed.across(&cut, &Exactly, &right).map_err(unreadable)? else {
+            return Err(unreadable("tokens in place of floats"));
+        };
+        let half = half_format(self.setting.precision());
+        let ways: Vec<Way> = replicas(self.setting.specs).collect();
+        let error = |way: Way| {
+            let replica = observed.across(&cut, &Replicating(Replica { way, half }), &right);
+            match replica.map_err(unreadable)? {
+                Operand::Floats(found) => Ok(root_mean_square(&exact.values, &found.values)),
+                Operand::Tokens(_) => Err(unreadable("tokens in place of floats")),
+            }
+        };
+        let errors: Result<Vec<f64>, Outcome> = ways.into_par_iter().map(error).collect();
+        // A replica that is not finite raises no bound.
+        let worst = errors?.into_iter().fold(0.0, |worst, rms| if rms > worst { rms } else { worst });
+        lock().insert(name.clone(), worst);
+        Ok(worst)
     }
 
     /// Only what is there is asked about, and a file says nothing of how memory was laid out.
@@ -284,6 +312,15 @@ impl<'a> Part<'a> {
         });
         examined
     }
+}
+
+/// Whether something is out of a bound, or was not compared at all.
+fn is_out(outcome: &Outcome) -> bool {
+    outcome.statistics().is_none_or(|found| {
+        let budget = found.budget.as_ref();
+        found.violations > 0
+            || budget.is_some_and(|budget| budget.violations > 0 || budget.systematic_violation().is_some())
+    })
 }
 
 /// In how many blocks a cut computes something.

@@ -42,6 +42,8 @@ pub struct PartFacts {
     pub unused: Vec<UnusedTensor>,
     /// Facts that change no verdict.
     pub notes: Vec<String>,
+    /// How names were guessed, as a map to keep.
+    pub map: Option<String>,
 }
 
 /// Whether what was observed of an activation is within its bounds.
@@ -90,6 +92,7 @@ pub fn judge_part(specs: &SpecSet, facts: &PartFacts, assay: &PartAssay) -> Resu
         requirements: requirements.into_iter().filter(|r| !is_plain(r)).collect(),
         unused: facts.unused.clone(),
         notes: facts.notes.clone(),
+        map: facts.map.clone(),
         verdict,
         exit_code: verdict.exit_code(),
     })
@@ -111,7 +114,9 @@ fn comparisons(law: Law<'_>, assay: &PartAssay) -> Vec<PartComparison> {
         }
         let tokens = cut.from_tokens.then(|| law.specs.family.roles.tokens.clone());
         let on_the_way = cut.through.iter().filter(|name| **name != observation.required.name);
+        let spec = &law.specs.specs[observation.required.spec];
         comparisons.push(PartComparison {
+            checkpoint: format!("{} {}", spec.id, spec.name),
             comparison: Comparison {
                 name: observation.required.name.activation.clone(),
                 layer: observation.required.layer,

@@ -52,6 +52,9 @@ pub struct PartResults {
     pub unused: Vec<UnusedTensor>,
     /// Facts that change no verdict.
     pub notes: Vec<String>,
+    /// How names were guessed, as a map to keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<String>,
     /// One word.
     pub verdict: Verdict,
     /// The exit code that follows, before `--strict`.
@@ -62,6 +65,8 @@ pub struct PartResults {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartComparison {
+    /// The checkpoint it belongs to: `02 qkv`.
+    pub checkpoint: String,
     /// The numbers and what they mean.
     pub comparison: Comparison,
     /// The dumped tensors from which it was judged; `token_ids` where it follows from them.
