@@ -4,8 +4,8 @@ mod page;
 
 use anstyle::Style;
 use checkpoint_spec::{
-    ComparisonVerdict, Mode, Outcome, PartComparison, PartDiagnosis, PartResults, PlacedBug, RecognisedLayout,
-    Verdict,
+    ComparisonVerdict, Mode, Outcome, PartComparison, PartDiagnosis, PartResults, PlacedBug,
+    RecognisedLayout, Verdict,
 };
 
 use crate::bounds::{used, worst_figures};
@@ -157,7 +157,11 @@ pub(crate) fn from(found: &PartComparison) -> String {
         from => format!("from {}", listed(from, 4)),
     };
     if !found.through.is_empty() {
-        text += &format!(", through {} that {} not in the dump", listed(&found.through, 3), are(found.through.len()));
+        text += &format!(
+            ", through {} that {} not in the dump",
+            listed(&found.through, 3),
+            are(found.through.len())
+        );
     }
     text
 }
@@ -186,13 +190,17 @@ fn first(page: &mut Page<'_>, results: &PartResults) {
 
 fn layout_of<'a>(results: &'a PartResults, found: &PartComparison) -> Option<&'a RecognisedLayout> {
     let comparison = &found.comparison;
-    let is_it = |layout: &&RecognisedLayout| layout.activation == comparison.name && layout.step == comparison.step;
+    let is_it =
+        |layout: &&RecognisedLayout| layout.activation == comparison.name && layout.step == comparison.step;
     results.layouts.iter().find(is_it)
 }
 
 pub(crate) fn layout_line(layout: &RecognisedLayout) -> String {
     let sure = if layout.by_values { "this is" } else { "by its shape this is" };
-    plain(&format!("{sure} {} where {} is due; a map says so with axes = \"{}\"", layout.is, layout.due, layout.axes))
+    plain(&format!(
+        "{sure} {} where {} is due; a map says so with axes = \"{}\"",
+        layout.is, layout.due, layout.axes
+    ))
 }
 
 /// Which bug it is, and where it is put in to give what was dumped.
@@ -246,11 +254,15 @@ fn others(page: &mut Page<'_>, results: &PartResults) {
     }
     let consequences = results.comparisons.iter().filter(|found| found.comparison.downstream).count();
     if consequences > 0 {
-        let line = format!("{} cannot be judged: what they follow from is not finite", many(consequences, "activation"));
+        let line = format!(
+            "{} cannot be judged: what they follow from is not finite",
+            many(consequences, "activation")
+        );
         page.entry("downstream", DIM, &line);
     }
     for requirement in &results.requirements {
-        let line = format!("{} {}: {}", requirement.id, words::comparison(requirement.verdict), requirement.text);
+        let line =
+            format!("{} {}: {}", requirement.id, words::comparison(requirement.verdict), requirement.text);
         page.entry("requirement", YELLOW, &plain(&line));
         for finding in requirement.findings.iter().take(1) {
             page.entry("", Style::new(), &plain(&format!("{}: {}", finding.tensor, finding.message)));
@@ -260,7 +272,8 @@ fn others(page: &mut Page<'_>, results: &PartResults) {
 
 fn layouts(page: &mut Page<'_>, results: &PartResults) {
     let first = results.first_divergence.as_ref().map(|first| (first.activation.as_str(), first.step));
-    let others = results.layouts.iter().filter(|layout| Some((layout.activation.as_str(), layout.step)) != first);
+    let others =
+        results.layouts.iter().filter(|layout| Some((layout.activation.as_str(), layout.step)) != first);
     for (position, layout) in others.enumerate() {
         let label = if position == 0 { "layouts" } else { "" };
         page.entry(label, Style::new(), &plain(&format!("{}: {}", layout.activation, layout_line(layout))));

@@ -13,7 +13,9 @@ pub struct Axes(Vec<Vec<char>>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AxesError {
     /// Not of the form.
-    #[error("the axes `{text}` cannot be read: {problem}; expected letters of b s k h d w p 1, such as `b h s d` or `b s (h d)`")]
+    #[error(
+        "the axes `{text}` cannot be read: {problem}; expected letters of b s k h d w p 1, such as `b h s d` or `b s (h d)`"
+    )]
     Form {
         /// As written.
         text: String,
@@ -103,12 +105,7 @@ impl Axes {
     ///
     /// # Errors
     /// [`AxesError::Fit`] where the shape is another.
-    pub(crate) fn places(
-        &self,
-        due: &[Due],
-        shape: &[usize],
-        ways: &Ways,
-    ) -> Result<Vec<usize>, AxesError> {
+    pub(crate) fn places(&self, due: &[Due], shape: &[usize], ways: &Ways) -> Result<Vec<usize>, AxesError> {
         let problem = |problem: String| AxesError::Fit { axes: self.to_string(), problem };
         let sizes = self.sizes(due, shape, ways).map_err(problem)?;
         let mut stride = 1;
@@ -117,7 +114,8 @@ impl Axes {
             strides.push((*letter, stride));
             stride *= size;
         }
-        let stride_of = |letter: char| strides.iter().find(|(of, _)| *of == letter).map_or(0, |(_, stride)| *stride);
+        let stride_of =
+            |letter: char| strides.iter().find(|(of, _)| *of == letter).map_or(0, |(_, stride)| *stride);
         let part = ways.part.map_or(0, |(index, _)| index * stride_of('p'));
         let mut places = vec![part];
         for (letter, size) in due {
@@ -208,7 +206,9 @@ mod tests {
 
     #[test]
     fn axes_are_read_and_written_alike() {
-        for (text, again) in [("bshd", "b s h d"), ("b s (h d)", "b s (h d)"), ("(h d) s", "(h d) s"), ("b 1 s k", "b 1 s k")] {
+        for (text, again) in
+            [("bshd", "b s h d"), ("b s (h d)", "b s (h d)"), ("(h d) s", "(h d) s"), ("b 1 s k", "b 1 s k")]
+        {
             assert_eq!(Axes::parse(text).unwrap().to_string(), again);
         }
         assert_eq!(Axes::parse("h s d").unwrap().in_words(), "[head, sequence, Dh]");

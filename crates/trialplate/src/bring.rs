@@ -107,7 +107,15 @@ pub(crate) fn mapped_names<'a>(
     subject: &Subject,
     strict: bool,
 ) -> Result<(Named<'a>, Spare<'a>), BringError> {
-    let mut mapping = Mapping { dump, map, subject, strict, found: BTreeMap::new(), by: BTreeMap::new(), spare: Spare::new() };
+    let mut mapping = Mapping {
+        dump,
+        map,
+        subject,
+        strict,
+        found: BTreeMap::new(),
+        by: BTreeMap::new(),
+        spare: Spare::new(),
+    };
     for (index, entry) in map.entries.iter().enumerate() {
         if entry.is_of(subject.architecture()) && knows(subject, &entry.ours) {
             mapping.take(index, entry)?;
@@ -115,7 +123,8 @@ pub(crate) fn mapped_names<'a>(
             return Err(unknown(subject, &entry.ours));
         }
     }
-    let with_entry = |(ours, (index, tensor)): (TensorName, (usize, &'a str))| (ours, (tensor, map.entries.get(index)));
+    let with_entry =
+        |(ours, (index, tensor)): (TensorName, (usize, &'a str))| (ours, (tensor, map.entries.get(index)));
     let mut spare = mapping.spare;
     spare.retain(|tensor, _| !mapping.by.contains_key(tensor));
     Ok((mapping.found.into_iter().map(with_entry).collect(), spare))
@@ -151,14 +160,27 @@ impl<'a> Mapping<'a, '_> {
         Ok(())
     }
 
-    fn put(&mut self, index: usize, entry: &'a Entry, tensor: &'a str, ours: TensorName) -> Result<(), BringError> {
+    fn put(
+        &mut self,
+        index: usize,
+        entry: &'a Entry,
+        tensor: &'a str,
+        ours: TensorName,
+    ) -> Result<(), BringError> {
         match self.found.get(&ours) {
-            Some((of, first)) if (*of == index || self.strict) && self.dump.tensors[*first] != self.dump.tensors[tensor] => {
+            Some((of, first))
+                if (*of == index || self.strict)
+                    && self.dump.tensors[*first] != self.dump.tensors[tensor] =>
+            {
                 let (first, second) = ((*first).to_owned(), tensor.to_owned());
                 return Err(BringError::Twice { ours, first, second });
             }
             Some((_, first)) => {
-                let same = if self.dump.tensors[*first] == self.dump.tensors[tensor] { "the same values" } else { "not the same" };
+                let same = if self.dump.tensors[*first] == self.dump.tensors[tensor] {
+                    "the same values"
+                } else {
+                    "not the same"
+                };
                 let why = format!("`{}` is taken from {first}, {same}", ours.activation);
                 self.spare.entry(tensor).or_insert(why);
             }
@@ -223,6 +245,18 @@ impl Brought {
         let mut brought = Self::default();
         for (ours, (tensor, entry)) in named {
             let theirs = &dump.tensors[*tensor];
+            let last = last_logits(theirs, ours, subject, case);
+            if let Some(last) = &last {
+                brought.notes.push(format!("{tensor:?} has the logits of the last position alone, `{last}`"));
+            } else if entry.is_some() && has_one_position(theirs, ours, subject, case) {
+                let why = format!(
+                    "it has one position of those of `{ours}`: the engine computed only the last one; ask it for the logits \
+                     of every position"
+                );
+                brought.unuse(tensor, theirs, why);
+                continue;
+            }
+            let ours = last.as_ref().unwrap_or(ours);
             let (converted, problem) = match placed(theirs, ours, *entry, subject, case) {
                 Ok(Placed { tensor, note }) => {
                     brought.notes.extend(note);
@@ -251,6 +285,23 @@ impl Brought {
         let what = format!("{} {:?}", theirs.dtype, theirs.shape);
         self.unused.push(UnusedTensor { name: name.to_owned(), what, why });
     }
+}
+
+/// The logits of the last position, where logits are of one position and there are several.
+fn last_logits(theirs: &DumpTensor, ours: &TensorName, subject: &Subject, case: &Case) -> Option<TensorName> {
+    let roles = &subject.specs.family.roles;
+    let new = case.steps().nth(ours.step?)?.len();
+    let is_last = ours.activation == roles.logits && new > 1;
+    let fits = theirs.elements() == case.batch() * subject.size("V");
+    (is_last && fits).then(|| TensorName { step: ours.step, activation: roles.last_logits.clone() })
+}
+
+/// Whether there is one position where there are several.
+fn has_one_position(theirs: &DumpTensor, ours: &TensorName, subject: &Subject, case: &Case) -> bool {
+    let Some(mut due) = due_shape(subject, case, ours) else { return false };
+    let all: usize = due.iter().map(|(_, size)| size).product();
+    let Some((_, new)) = due.iter_mut().find(|(letter, _)| *letter == 's') else { return false };
+    *new > 1 && theirs.elements() * *new == all
 }
 
 struct Placed {
@@ -282,7 +333,8 @@ fn placed(
         }
         let places: Vec<usize> = (0..theirs.elements()).collect();
         let tensor = gathered(theirs, &places, &sizes)?;
-        let note = format!("`{ours}` was dumped as {:?} and read as {sizes:?}, in the same order", theirs.shape);
+        let note =
+            format!("`{ours}` was dumped as {:?} and read as {sizes:?}, in the same order", theirs.shape);
         return Ok(Placed { tensor, note: Some(note) });
     };
     let axes = Axes::parse(axes).map_err(|error| error.to_string())?;
@@ -292,12 +344,24 @@ fn placed(
     let places = axes.places(&due, &theirs.shape, &ways).map_err(|error| error.to_string())?;
     let tensor = gathered(theirs, &places, &sizes)?;
     for copy in 1..ways.repeated.max(1) {
-        let others = axes.places(&due, &theirs.shape, &Ways { copy, ..ways }).map_err(|error| error.to_string())?;
+        let others =
+            axes.places(&due, &theirs.shape, &Ways { copy, ..ways }).map_err(|error| error.to_string())?;
         if gathered(theirs, &others, &sizes)? != tensor {
-            return Err(format!("copy {copy} of its heads is not the same as copy 0, though it is said to be repeated"));
+            return Err(format!(
+                "copy {copy} of its heads is not the same as copy 0, though it is said to be repeated"
+            ));
         }
     }
+    let tensor = if entry.unscaled { scaled(&tensor, &sizes, subject)? } else { tensor };
     Ok(Placed { tensor, note: None })
+}
+
+/// Divided by the root of the width of a head, in f64, so that nothing is rounded that the engine did not round.
+fn scaled(tensor: &Tensor, sizes: &[usize], subject: &Subject) -> Result<Tensor, String> {
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2⁵³")]
+    let root = (subject.size("Dh") as f64).sqrt();
+    let values: Vec<f64> = tensor.view().to_f64_lossy().into_iter().map(|score| score / root).collect();
+    Tensor::from_f64(sizes, &values).map_err(|error| error.to_string())
 }
 
 fn ways_of(entry: &Entry, due: &[Due], subject: &Subject) -> Ways {

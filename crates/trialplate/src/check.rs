@@ -159,20 +159,32 @@ fn any<'a>(
     let how = "by the model's own names".to_owned();
     let mut best = Understood { named: own, spare: Spare::new(), how, guessed: None };
     let family = &subject.specs.family.name;
-    for (name, map) in presets.iter().filter(|(_, map)| map.families.is_empty() || map.families.contains(family)) {
+    for (name, map) in
+        presets.iter().filter(|(_, map)| map.families.is_empty() || map.families.contains(family))
+    {
         let (named, spare) = mapped_names(dump, map, subject, false).map_err(Problem::usage)?;
         if named.len() > best.named.len() {
-            best = Understood { named, spare, how: format!("by the preset {name} ({})", map.about), guessed: None };
+            best = Understood {
+                named,
+                spare,
+                how: format!("by the preset {name} ({})", map.about),
+                guessed: None,
+            };
         }
     }
     let used: BTreeSet<&str> = best.named.values().map(|(tensor, _)| *tensor).collect();
-    let floats = dump.tensors.values().filter(|tensor| tensor.dtype.is_float()).count();
-    if used.len() * 2 >= floats {
+    let is_unknown = |name: &str| !used.contains(name) && !best.spare.contains_key(name);
+    let floats = dump.tensors.iter().filter(|(_, tensor)| tensor.dtype.is_float());
+    let (unknown, all) =
+        floats.fold((0, 0), |(unknown, all), (name, _)| (unknown + usize::from(is_unknown(name)), all + 1));
+    if unknown * 2 <= all {
         return Ok(best);
     }
     // Most names are none that are known.
     let given = case::of(dump, &mut Named::new(), subject, &options.tokens).ok().filter(|given| given.known);
-    let Some(found) = given.and_then(|given| guess::names(dump, subject, &given.case)) else { return Ok(best) };
+    let Some(found) = given.and_then(|given| guess::names(dump, subject, &given.case)) else {
+        return Ok(best);
+    };
     let found = guess.get_or_init(|| found);
     let (named, spare) = mapped_names(dump, &found.map, subject, false).map_err(Problem::usage)?;
     if named.len() > best.named.len() {
@@ -180,7 +192,12 @@ fn any<'a>(
             0 => "sure of all that is named".to_owned(),
             _ => format!("not sure of {}", found.unsure.join(", ")),
         };
-        best = Understood { named, spare, how: format!("{}: {sure}", found.map.about), guessed: Some(found.to_toml()) };
+        best = Understood {
+            named,
+            spare,
+            how: format!("{}: {sure}", found.map.about),
+            guessed: Some(found.to_toml()),
+        };
     }
     Ok(best)
 }

@@ -4,7 +4,7 @@ mod check;
 mod compare;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use capture::dump::{Dump, Limits, read, read_raw};
@@ -100,7 +100,7 @@ fn print(text: &str) -> Result<(), Problem> {
 }
 
 /// A dump, or one tensor of raw f32 where a shape says how to read it.
-fn dump(path: &PathBuf, shape: Option<&str>) -> Result<Dump, Problem> {
+fn dump(path: &Path, shape: Option<&str>) -> Result<Dump, Problem> {
     let problem = |error: capture::dump::DumpError| Problem::Dump(error.to_string());
     match shape {
         None => read(path, &Limits::default()).map_err(problem),
@@ -108,7 +108,9 @@ fn dump(path: &PathBuf, shape: Option<&str>) -> Result<Dump, Problem> {
             let shape: Result<Vec<usize>, _> =
                 shape.split([',', 'x']).map(|size| size.trim().parse::<usize>()).collect();
             let shape = shape.map_err(|_| {
-                Problem::Usage("--shape takes whole numbers with commas between, as in --shape 1,12,768".to_owned())
+                Problem::Usage(
+                    "--shape takes whole numbers with commas between, as in --shape 1,12,768".to_owned(),
+                )
             })?;
             read_raw(path, &shape, &Limits::default()).map_err(problem)
         }

@@ -97,12 +97,9 @@ pub struct ComparedTensor {
 ///
 /// # Errors
 /// If bounds or maps cannot be used.
-pub fn compare(
-    names: [&str; 2],
-    dumps: [&Dump; 2],
-    options: &CompareOptions,
-) -> Result<Comparison, Problem> {
-    let [expected, actual] = [0, 1].map(|side| names::named(dumps[side], options.maps[side].as_ref(), options.layers));
+pub fn compare(names: [&str; 2], dumps: [&Dump; 2], options: &CompareOptions) -> Result<Comparison, Problem> {
+    let [expected, actual] =
+        [0, 1].map(|side| names::named(dumps[side], options.maps[side].as_ref(), options.layers));
     let (expected, actual) = (expected?, actual?);
     let all: BTreeSet<&String> = expected.keys().chain(actual.keys()).collect();
     let mut tensors = Vec::new();
@@ -165,7 +162,8 @@ fn laid(
     }
     let [expected, actual] = [tensor(expected)?, tensor(actual)?];
     let criterion = bounds.criterion(&expected)?;
-    let pair = MatchedPair::new(actual.view(), expected.view()).map_err(|error| Problem::internal(format!("{error:?}")))?;
+    let pair = MatchedPair::new(actual.view(), expected.view())
+        .map_err(|error| Problem::internal(format!("{error:?}")))?;
     let statistics = tensor_compare::compare(pair, criterion);
     let not_finite = statistics.non_finite;
     let is_odd = not_finite.actual_nan + not_finite.expected_nan > 0
@@ -200,9 +198,8 @@ fn tensor(theirs: &DumpTensor) -> Result<Tensor, Problem> {
 
 impl Bounds {
     fn criterion(&self, expected: &Tensor) -> Result<Criterion, Problem> {
-        let classic = |atol: f64, rtol: f64| {
-            Tolerance::new(atol, rtol).map(Criterion::Classic).map_err(Problem::usage)
-        };
+        let classic =
+            |atol: f64, rtol: f64| Tolerance::new(atol, rtol).map(Criterion::Classic).map_err(Problem::usage);
         match self {
             _ if !expected.dtype().is_float() => Ok(Criterion::BitExact),
             Self::Bits => Ok(Criterion::BitExact),
@@ -232,7 +229,9 @@ impl std::fmt::Display for Bounds {
         match self {
             Self::Bits => f.write_str("the same bits"),
             Self::Tolerance { atol, rtol } => write!(f, "{atol:e} + {rtol:e}·|expected|"),
-            Self::Ulps { ulps, of: None } => write!(f, "{ulps} units in the last place of each tensor's dtype"),
+            Self::Ulps { ulps, of: None } => {
+                write!(f, "{ulps} units in the last place of each tensor's dtype")
+            }
             Self::Ulps { ulps, of: Some(format) } => write!(f, "{ulps} units in the last place of {format}"),
         }
     }

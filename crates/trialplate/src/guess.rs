@@ -68,7 +68,13 @@ pub(crate) fn names(dump: &Dump, subject: &Subject, case: &Case) -> Option<Guess
     found.sort_by(|(_, a), (_, b)| best(a).total_cmp(&best(b)));
     let (mut taken, mut entries, mut unsure) = (BTreeSet::new(), Vec::new(), Vec::new());
     for (group, mut candidates) in found {
+        let nearest = candidates.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
+        let is_double = nearest.is_some_and(|c| c.distance <= NEAR && taken.contains(&c.ours));
         candidates.retain(|candidate| !taken.contains(&candidate.ours));
+        let is_other = |c: &Candidate| c.distance <= NEAR;
+        if is_double && !candidates.iter().any(is_other) {
+            continue;
+        }
         candidates.sort_by(|a, b| {
             let near = |c: &Candidate| c.distance <= NEAR;
             let by_words = b.words.cmp(&a.words).then(a.rank.cmp(&b.rank));
@@ -82,7 +88,8 @@ pub(crate) fn names(dump: &Dump, subject: &Subject, case: &Case) -> Option<Guess
         });
         let Some(first) = candidates.first() else { continue };
         let next = candidates.iter().skip(1).find(|other| !is_same(other.distance, first.distance));
-        let is_sure = first.distance <= NEAR && next.is_none_or(|next| next.distance > APART * first.distance);
+        let is_sure =
+            first.distance <= NEAR && next.is_none_or(|next| next.distance > APART * first.distance);
         if !is_sure && first.words == 0 {
             continue;
         }
@@ -124,10 +131,8 @@ fn written(group: &Group, candidate: &Candidate) -> Vec<Entry> {
 /// What the model gives in the first step.
 fn expected(subject: &Subject, case: &Case) -> Result<BTreeMap<String, Array>, ApplyError> {
     let mut expected = BTreeMap::new();
-    let mut chain = Chain::new(&subject.model, Exact).map_err(|circle| ApplyError::Inputs {
-        name: "the graph".to_owned(),
-        problem: circle.to_string(),
-    })?;
+    let mut chain = Chain::new(&subject.model, Exact)
+        .map_err(|circle| ApplyError::Inputs { name: "the graph".to_owned(), problem: circle.to_string() })?;
     if let Some(positions) = case.steps().next() {
         let step = Step { index: 0, batch: case.batch(), past: positions.start, new: positions.len() };
         chain.step(&scheduled(case, step), |node: &Node, value| {
@@ -157,7 +162,9 @@ fn of_group(
         let layer = group.layer.unwrap_or(0);
         let name = crate::template::filled(&activation.name, layer);
         let ours = TensorName::of_step(0, name.as_str());
-        let (Some(due), Some(value)) = (due_shape(subject, case, &ours), expected.get(&name)) else { continue };
+        let (Some(due), Some(value)) = (due_shape(subject, case, &ours), expected.get(&name)) else {
+            continue;
+        };
         let words = words::in_common(&group.template, &activation.name);
         if let Some((axes, part, distance)) = fits(theirs, &due, value, subject, &activation.name) {
             found.push(Candidate { ours: activation.name.clone(), axes, part, distance, words, rank });

@@ -26,9 +26,10 @@ pub(crate) fn recognise(
     results: &PartResults,
 ) -> Vec<RecognisedLayout> {
     let looked = Looked { subject, setting, evidence, tokens, dump, brought };
-    let refused = results.comparisons.iter().filter(|found| {
-        found.comparison.verdict == ComparisonVerdict::Fail && !found.comparison.downstream
-    });
+    let refused = results
+        .comparisons
+        .iter()
+        .filter(|found| found.comparison.verdict == ComparisonVerdict::Fail && !found.comparison.downstream);
     refused.filter_map(|found| looked.at(found)).take(MOST).collect()
 }
 
@@ -142,7 +143,9 @@ fn orders(letters: &[char]) -> Vec<Vec<char>> {
             all.push(order);
         }
     }
-    all.sort_by_key(|order| order.iter().map(|letter| letters.iter().position(|l| l == letter)).collect::<Vec<_>>());
+    all.sort_by_key(|order| {
+        order.iter().map(|letter| letters.iter().position(|l| l == letter)).collect::<Vec<_>>()
+    });
     all
 }
 

@@ -21,10 +21,10 @@ mod presets;
 mod template;
 
 pub use axes::{Axes, AxesError};
-pub use bring::{Brought, BringError};
+pub use bring::{BringError, Brought};
 pub use check::{CheckOptions, Names, Tokens, check};
 pub use cli::main;
-pub use compare::{Bounds, Comparison, ComparedTensor, CompareOptions, compare};
+pub use compare::{Bounds, CompareOptions, ComparedTensor, Comparison, compare};
 pub use exit::Problem;
 pub use map::{Entry, Map, MapError};
 pub use model::Subject;

@@ -54,6 +54,9 @@ pub struct Entry {
     /// There may be more keys than positions; those at the end are passed over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub padded: bool,
+    /// Scores are not yet divided by the root of the width of a head.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unscaled: bool,
     /// Features that the model must have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<String>,
@@ -102,7 +105,8 @@ impl Map {
     /// [`MapError`].
     pub fn parse(name: &str, text: &str) -> Result<Self, MapError> {
         let form = |problem: String| MapError::Form { name: name.to_owned(), problem };
-        let map: Self = toml::from_str(text).map_err(|error| form(error.to_string().trim_end().to_owned()))?;
+        let map: Self =
+            toml::from_str(text).map_err(|error| form(error.to_string().trim_end().to_owned()))?;
         if map.entries.is_empty() {
             return Err(form("it has no [[tensor]]".to_owned()));
         }
@@ -155,8 +159,12 @@ impl Entry {
         })?;
         let has_part = axes.as_ref().is_some_and(|axes| axes.letters().any(|letter| letter == 'p'));
         match self.part {
-            Some([index, of]) if index >= of => Err(entry("`part` counts from 0 and is below its second number")),
-            Some(_) if !has_part => Err(entry("`part` needs an axis `p` among its axes, such as `b s (p h d)`")),
+            Some([index, of]) if index >= of => {
+                Err(entry("`part` counts from 0 and is below its second number"))
+            }
+            Some(_) if !has_part => {
+                Err(entry("`part` needs an axis `p` among its axes, such as `b s (p h d)`"))
+            }
             None if has_part => Err(entry("the axis `p` needs `part = [which, of]`")),
             _ => Ok(()),
         }

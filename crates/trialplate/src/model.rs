@@ -43,12 +43,13 @@ impl Subject {
         let specs = SpecSet::of_model(&architecture).map_err(Problem::internal)?;
         let model = Model::load(directory, specs.graph(), architecture).map_err(Problem::usage)?;
         let file = directory.join("tokenizer.json");
-        let tokenizer = match file.is_file() {
-            true => Some(Tokenizer::from_file(&file).map_err(|error| {
-                Problem::Usage(format!("{}: not a tokenizer: {error}", file.display()))
-            })?),
-            false => None,
-        };
+        let tokenizer =
+            match file.is_file() {
+                true => Some(Tokenizer::from_file(&file).map_err(|error| {
+                    Problem::Usage(format!("{}: not a tokenizer: {error}", file.display()))
+                })?),
+                false => None,
+            };
         Ok(Self { name, specs, model, tokenizer })
     }
 
@@ -76,7 +77,8 @@ impl Subject {
             )));
         };
         let encoded = tokenizer.encode(text, true);
-        let encoded = encoded.map_err(|error| Problem::Usage(format!("--text cannot be tokenized: {error}")))?;
+        let encoded =
+            encoded.map_err(|error| Problem::Usage(format!("--text cannot be tokenized: {error}")))?;
         Ok(encoded.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 }

@@ -259,7 +259,7 @@ fn diagnose(part: &Part<'_>, required: &Required, found: &PartComparison) -> Opt
         .chain([required.name.activation.clone()])
         .filter_map(|name| model.graph.find(&name))
         .collect();
-    let candidates = candidates(setting.specs, model, &nodes);
+    let candidates = candidates_of(setting.specs, model, &nodes);
     let diagnosis = |tried: usize, named: Vec<PlacedBug>, untried: Option<String>| PartDiagnosis {
         checkpoint: setting.specs.specs[required.spec].id.clone(),
         activation: found.comparison.name.clone(),
@@ -283,9 +283,21 @@ fn diagnose(part: &Part<'_>, required: &Required, found: &PartComparison) -> Opt
         );
         return Some(diagnosis(0, Vec::new(), Some(why)));
     }
-    let tried = candidates.len();
-    let mut named: Vec<PlacedBug> =
-        candidates.into_par_iter().filter_map(|candidate| gives(part, required, candidate)).collect();
+    let mut tried = candidates.len();
+    let try_all = |candidates: Vec<Candidate>| -> Vec<PlacedBug> {
+        candidates.into_par_iter().filter_map(|candidate| gives(part, required, candidate)).collect()
+    };
+    let mut named = try_all(candidates);
+    let layers: BTreeSet<Option<usize>> = nodes.iter().map(|node| node.layer).collect();
+    if named.is_empty() && layers.len() > 1 && work.saturating_mul(layers.len() as u64) <= WORK {
+        // Not in all layers at once: in one of them.
+        for layer in layers {
+            let of_layer: Vec<Node> = nodes.iter().filter(|node| node.layer == layer).cloned().collect();
+            let candidates = candidates_of(setting.specs, model, &of_layer);
+            tried += candidates.len();
+            named.extend(try_all(candidates));
+        }
+    }
     named.sort_by(|a, b| a.used.0.total_cmp(&b.used.0));
     Some(diagnosis(tried, named, None))
 }
@@ -307,7 +319,7 @@ fn size(op: &Operation, model: &oracle::Model) -> u64 {
 
 /// What each activation of a cut may have suffered, in all its layers and, where there are several, in each; and the faults of
 /// the family that have several places.
-fn candidates(specs: &SpecSet, model: &oracle::Model, nodes: &[Node]) -> Vec<Candidate> {
+fn candidates_of(specs: &SpecSet, model: &oracle::Model, nodes: &[Node]) -> Vec<Candidate> {
     let mut by_activation: BTreeMap<usize, Vec<&Node>> = BTreeMap::new();
     for node in nodes {
         by_activation.entry(node.activation).or_default().push(node);
@@ -342,9 +354,9 @@ fn faults(specs: &SpecSet, model: &oracle::Model, nodes: &[Node]) -> Vec<Candida
         return Vec::new();
     }
     let inside: BTreeSet<&String> = nodes.iter().map(|node| &node.name).collect();
-    let several = specs.faults().filter(|(_, fault)| {
-        fault.places.iter().map(|place| place.at.len()).sum::<usize>() > 1
-    });
+    let several = specs
+        .faults()
+        .filter(|(_, fault)| fault.places.iter().map(|place| place.at.len()).sum::<usize>() > 1);
     let candidate = |(_, fault): (&str, &crate::FaultSpec)| {
         let mut changed = specs.mutated(fault, &model.graph, &model.architecture).ok()?;
         changed.retain(|name, _| inside.contains(name));

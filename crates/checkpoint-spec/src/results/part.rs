@@ -163,8 +163,8 @@ impl PartResults {
     /// The comparison of the first divergence.
     pub fn first(&self) -> Option<&PartComparison> {
         let first = self.first_divergence.as_ref()?;
-        self.comparisons.iter().find(|found| {
-            (&found.comparison.name, found.comparison.step) == (&first.activation, first.step)
-        })
+        self.comparisons
+            .iter()
+            .find(|found| (&found.comparison.name, found.comparison.step) == (&first.activation, first.step))
     }
 }

@@ -31,11 +31,7 @@ pub trait Computing {
     fn of(&self, activation: usize) -> Self::Arithmetic;
 
     /// An observed tensor, as that activation takes it.
-    fn given(
-        &self,
-        activation: usize,
-        observed: Array,
-    ) -> <Self::Arithmetic as Arithmetic>::Value;
+    fn given(&self, activation: usize, observed: Array) -> <Self::Arithmetic as Arithmetic>::Value;
 }
 
 type Value<C> = <<C as Computing>::Arithmetic as Arithmetic>::Value;

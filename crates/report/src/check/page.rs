@@ -44,9 +44,10 @@ impl CheckPage {
             ("names", plain(&results.names)),
             ("shows", shows(results)),
         ];
-        let unused = results.unused.iter().map(|unused| {
-            ("not used", plain(&format!("{} ({}): {}", unused.name, unused.what, unused.why)))
-        });
+        let unused = results
+            .unused
+            .iter()
+            .map(|unused| ("not used", plain(&format!("{} ({}): {}", unused.name, unused.what, unused.why))));
         let broken = results.requirements.iter().map(|requirement| {
             let found = requirement.findings.first().map(|found| found.message.as_str()).unwrap_or_default();
             ("requirement", plain(&format!("{} {} {found}", requirement.id, requirement.text)))

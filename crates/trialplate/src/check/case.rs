@@ -172,7 +172,8 @@ fn joined(steps: &[Option<Vec<Vec<i64>>>]) -> Option<Vec<Vec<i64>>> {
     let steps: Option<Vec<&Vec<Vec<i64>>>> = steps.iter().map(Option::as_ref).collect();
     let steps = steps?;
     let rows = steps.first()?.len();
-    let row = |row: usize| steps.iter().flat_map(|step| step.get(row).into_iter().flatten().copied()).collect();
+    let row =
+        |row: usize| steps.iter().flat_map(|step| step.get(row).into_iter().flatten().copied()).collect();
     Some((0..rows).map(row).collect())
 }
 
@@ -193,7 +194,12 @@ fn size_of_step(dump: &Dump, named: &Named<'_>, subject: &Subject, step: usize) 
     sizes.iter().map(|(_, size)| *size).max_by_key(count)
 }
 
-fn size_by(tensor: &DumpTensor, entry: Option<&Entry>, symbols: &[String], subject: &Subject) -> Option<Size> {
+fn size_by(
+    tensor: &DumpTensor,
+    entry: Option<&Entry>,
+    symbols: &[String],
+    subject: &Subject,
+) -> Option<Size> {
     let letters: Vec<char> = symbols.iter().map(|symbol| letter(symbol)).collect();
     if let Some(axes) = entry.and_then(|entry| entry.axes.as_deref()) {
         let axes = Axes::parse(axes).ok()?;

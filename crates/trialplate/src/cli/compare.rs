@@ -72,15 +72,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Problem> {
         return Ok(ExitCode::SUCCESS);
     }
     let (Some(expected), Some(actual)) = (&arguments.expected, &arguments.actual) else {
-        return Err(Problem::Usage("two dumps are needed; `trialplate compare --help` has examples".to_owned()));
+        return Err(Problem::Usage(
+            "two dumps are needed; `trialplate compare --help` has examples".to_owned(),
+        ));
     };
     let options = options(arguments)?;
     let names = [expected.display().to_string(), actual.display().to_string()];
-    let comparison = compare(
-        [&names[0], &names[1]],
-        [&dump(expected, None)?, &dump(actual, None)?],
-        &options,
-    )?;
+    let comparison =
+        compare([&names[0], &names[1]], [&dump(expected, None)?, &dump(actual, None)?], &options)?;
     print(&match arguments.format {
         Format::Json => json(&comparison)?,
         Format::Text | Format::Schema => comparison.terminal(arguments.color.is_on(), arguments.verbose),

@@ -20,7 +20,8 @@ impl Comparison {
         let mut page = String::new();
         let plain = report::plain;
         // Writing to a string cannot fail.
-        let _ = writeln!(page, "expected      {}\nactual        {}", plain(&self.expected), plain(&self.actual));
+        let _ =
+            writeln!(page, "expected      {}\nactual        {}", plain(&self.expected), plain(&self.actual));
         let _ = writeln!(page, "bounds        {}: picked, not derived from the computation\n", self.bounds);
         let shown: Vec<&ComparedTensor> = self.tensors.iter().filter(|t| verbose || !t.pass).collect();
         let most = if verbose { usize::MAX } else { FEW };

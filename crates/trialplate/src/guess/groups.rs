@@ -30,7 +30,8 @@ pub(super) fn groups(dump: &Dump, layers: usize) -> Vec<Group> {
     let mut sorted: Vec<_> = numbers.into_iter().collect();
     sorted.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
     for ((before, after), members) in sorted {
-        let (Some((&least, first)), Some((&most, _))) = (members.first_key_value(), members.last_key_value()) else {
+        let (Some((&least, first)), Some((&most, _))) = (members.first_key_value(), members.last_key_value())
+        else {
             continue;
         };
         let from_one = least >= 1 && most == layers && members.len() == layers;
