@@ -4,7 +4,7 @@ mod page;
 
 use anstyle::Style;
 use checkpoint_spec::{
-    ComparisonVerdict, Mode, Outcome, PartComparison, PartDiagnosis, PartResults, PlacedBug,
+    ComparisonVerdict, GrowthRow, Mode, Outcome, PartComparison, PartDiagnosis, PartResults, PlacedBug,
     RecognisedLayout, Verdict,
 };
 
@@ -27,6 +27,7 @@ pub fn check_terminal(results: &PartResults, presentation: &Presentation) -> Str
     first(&mut page, results);
     others(&mut page, results);
     layouts(&mut page, results);
+    growth(&mut page, results);
     remarks(&mut page, results);
     end(&mut page, results);
     page.finish()
@@ -108,7 +109,8 @@ fn checkpoints(page: &mut Page<'_>, results: &PartResults) {
     page.table(&rows, 0, "");
     if page.is_verbose() {
         page.blank();
-        let rows: Vec<Vec<Cell>> = results.comparisons.iter().map(activation).collect();
+        let rows: Vec<Vec<Cell>> =
+            results.comparisons.iter().map(|found| activation(results, found)).collect();
         page.table(&rows, 0, "");
     }
 }
@@ -133,35 +135,40 @@ fn share(found: &PartComparison) -> f64 {
     }
 }
 
-fn activation(found: &PartComparison) -> Vec<Cell> {
+fn activation(results: &PartResults, found: &PartComparison) -> Vec<Cell> {
     let comparison = &found.comparison;
     let (error, share) = worst_figures(comparison);
     vec![
-        Cell::left(plain(&comparison.tensor_name().to_string())),
+        Cell::left(plain(&named(results, &comparison.tensor_name().to_string()))),
         Cell::left(words::comparison(comparison.verdict)).style(word_colour(comparison.verdict)),
         Cell::right(error),
         Cell::right(share),
-        Cell::left(plain(&from(found))).style(DIM),
+        Cell::left(plain(&from(results, found))).style(DIM),
     ]
 }
 
+/// A tensor's name; of a single step it is not said which.
+pub(crate) fn named(results: &PartResults, name: &str) -> String {
+    let single = name.strip_prefix("step0/").filter(|_| results.case.steps == 1);
+    single.unwrap_or(name).to_owned()
+}
+
 /// From what a comparison was judged, and through what.
-pub(crate) fn from(found: &PartComparison) -> String {
+pub(crate) fn from(results: &PartResults, found: &PartComparison) -> String {
+    let all = |names: &[String]| names.iter().map(|name| named(results, name)).collect::<Vec<_>>();
+    let (from, through) = (all(&found.from), all(&found.through));
     let listed = |names: &[String], most: usize| {
         let shown = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
         let more = names.len().saturating_sub(most);
         if more > 0 { format!("{shown} and {more} more") } else { shown }
     };
-    let mut text = match found.from.as_slice() {
+    let mut text = match from.as_slice() {
         [] => "from the weights alone".to_owned(),
         from => format!("from {}", listed(from, 4)),
     };
-    if !found.through.is_empty() {
-        text += &format!(
-            ", through {} that {} not in the dump",
-            listed(&found.through, 3),
-            are(found.through.len())
-        );
+    if !through.is_empty() {
+        let are = are(through.len());
+        text += &format!(", through {} that {are} not in the dump", listed(&through, 3));
     }
     text
 }
@@ -173,12 +180,12 @@ const fn are(count: usize) -> &'static str {
 fn first(page: &mut Page<'_>, results: &PartResults) {
     let (Some(divergence), Some(found)) = (&results.first_divergence, results.first()) else { return };
     page.heading("first divergence, in execution order");
-    let step = divergence.step.map(|step| format!(", step {step}")).unwrap_or_default();
-    let place = format!("{}, {}{step}", found.checkpoint, divergence.activation);
+    let name = named(results, &found.comparison.tensor_name().to_string());
+    let place = format!("{}, {name}", found.checkpoint);
     page.entry("where", RED, &plain(&place));
     let reason = divergence.reason;
     page.entry("reason", Style::new(), &format!("{}: {}", words::reason(reason), words::meaning(reason)));
-    page.entry("judged", Style::new(), &plain(&from(found)));
+    page.entry("judged", Style::new(), &plain(&from(results, found)));
     if let Some(layout) = layout_of(results, found) {
         page.entry("layout", BOLD, &layout_line(layout));
     } else if let Some(diagnosis) = results.diagnosis() {
@@ -239,7 +246,8 @@ fn others(page: &mut Page<'_>, results: &PartResults) {
     for found in all.iter().take(few) {
         let comparison = &found.comparison;
         let mode = if comparison.mode == Mode::Chained { " (chained)" } else { "" };
-        let line = format!("{}{mode}: {}", comparison.tensor_name(), phrases::outcome(comparison));
+        let name = named(results, &comparison.tensor_name().to_string());
+        let line = format!("{name}{mode}: {}", phrases::outcome(comparison));
         page.entry(&format!("  {}", words::comparison(comparison.verdict)), Style::new(), &plain(&line));
     }
     if all.len() > few {
@@ -280,18 +288,46 @@ fn layouts(page: &mut Page<'_>, results: &PartResults) {
     }
 }
 
+/// The chained error where it starts, in the middle and where it ends.
+fn growth(page: &mut Page<'_>, results: &PartResults) {
+    let rows = &results.growth;
+    let shown: Vec<&GrowthRow> = match rows.len() {
+        0 => return,
+        1..=3 => rows.iter().collect(),
+        n if page.is_verbose() => rows.iter().take(n).collect(),
+        n => vec![&rows[0], &rows[n / 2], &rows[n - 1]],
+    };
+    let row = |row: &&GrowthRow| {
+        let errors: Vec<String> = row
+            .errors
+            .iter()
+            .map(|error| format!("{} {}", error.implementation, figures::error(error.rmse.0)))
+            .collect();
+        format!("{} {}", row.name, errors.join(", "))
+    };
+    page.blank();
+    let line = shown.iter().map(row).collect::<Vec<_>>().join("; ");
+    page.entry(
+        "chained",
+        DIM,
+        &plain(&format!("root mean square from the token ids on: {line}; it decides nothing")),
+    );
+}
+
 fn remarks(page: &mut Page<'_>, results: &PartResults) {
     if !results.unused.is_empty() || !results.notes.is_empty() {
         page.blank();
     }
     let few = if page.is_verbose() { usize::MAX } else { FEW };
-    for (position, unused) in results.unused.iter().take(few).enumerate() {
+    let kinds = kinds(&results.unused, page.is_verbose());
+    for (position, (unused, more)) in kinds.iter().take(few).enumerate() {
         let label = if position == 0 { "not used" } else { "" };
-        let line = format!("{} ({}): {}", unused.name, unused.what, unused.why);
+        let likewise = if *more > 0 { format!(" ({more} more likewise)") } else { String::new() };
+        let line = format!("{} {}: {}{likewise}", unused.name, unused.what, unused.why);
         page.entry(label, YELLOW, &plain(&line));
     }
-    if results.unused.len() > few {
-        let more: Vec<&str> = results.unused[few..].iter().map(|unused| unused.name.as_str()).collect();
+    if kinds.len() > few {
+        let more: Vec<&str> = kinds[few..].iter().map(|(unused, _)| unused.name.as_str()).collect();
         page.entry("", DIM, &plain(&format!("… and {}: {}", more.len(), more.join(", "))));
     }
     for note in &results.notes {
@@ -303,6 +339,22 @@ fn remarks(page: &mut Page<'_>, results: &PartResults) {
             page.line(&line);
         }
     }
+}
+
+/// Tensors that nothing was made of, those that differ in their numbers alone told once.
+fn kinds(unused: &[UnusedTensor], apart: bool) -> Vec<(&UnusedTensor, usize)> {
+    let kind = |tensor: &UnusedTensor| {
+        let digits = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        (digits(&tensor.name), digits(&tensor.why))
+    };
+    let mut kinds: Vec<(&UnusedTensor, usize)> = Vec::new();
+    for tensor in unused {
+        match kinds.iter_mut().find(|(known, _)| !apart && kind(known) == kind(tensor)) {
+            Some((_, more)) => *more += 1,
+            None => kinds.push((tensor, 0)),
+        }
+    }
+    kinds
 }
 
 /// `compared 69 of 69 of what was dumped; 69 of 81 of what the model has`.

@@ -5,8 +5,8 @@ mod case;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use capture::Precision;
 use capture::dump::{Dump, DumpDtype};
+use capture::{Case, Precision};
 use checkpoint_spec::{
     CaseEvidence, Part, PartFacts, PartResults, Setting, Traits, confidence, diagnose_part, judge_part,
 };
@@ -50,7 +50,12 @@ pub struct CheckOptions {
     pub tokens: Tokens,
     /// What the engine stores its results in; what the dump's dtypes say where none is given.
     pub precision: Option<Precision>,
+    /// Whether to measure the error of the whole run, too; where that is soon done, if nothing is said.
+    pub chained: Option<bool>,
 }
+
+/// Products of a forward pass that is run nine times without a word, in a second or two.
+const SOON: usize = 200_000_000;
 
 /// What is known before anything is judged.
 struct Understood<'a> {
@@ -116,7 +121,17 @@ pub fn check(
     let mut results = judge_part(&subject.specs, &facts, &part.assay()).map_err(Problem::internal)?;
     results.layouts = layouts::recognise(subject, &setting, &evidence, given.known, dump, &brought, &results);
     results.diagnoses = diagnose_part(&part, &results);
+    if options.chained.unwrap_or_else(|| is_small(subject, &given.case)) {
+        results.growth = part.growth().map_err(Problem::internal)?;
+    }
     Ok(results)
+}
+
+/// Whether nine runs of it are soon done.
+fn is_small(subject: &Subject, case: &Case) -> bool {
+    let weights = subject.specs.family.weights(subject.architecture()).unwrap_or_default();
+    let weights: usize = weights.values().map(|shape| shape.iter().product::<usize>()).sum();
+    weights.saturating_mul(case.tokens()).saturating_mul(case.batch()) <= SOON
 }
 
 /// The tensors of a dump by the model's names.

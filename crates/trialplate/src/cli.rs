@@ -2,6 +2,9 @@
 
 mod check;
 mod compare;
+mod explain;
+mod json;
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   trialplate check dump.npz --model ./gpt2              is this forward pass right, and if not, where is the bug?
   trialplate check dump/ --model ./qwen3 --text 'Hello' the ids of a text, by the model's tokenizer
+  trialplate explain h.0.attn.q --model ./gpt2          how it is computed, and the bugs that are known of it
   trialplate compare before.npz after.npz --ulps 16     do two dumps say the same?
 
 Exit codes:
@@ -38,6 +42,10 @@ enum Command {
     Check(check::Arguments),
     /// Lay two dumps side by side, without a model
     Compare(compare::Arguments),
+    /// Say how an activation is computed and judged, and what may go wrong with it
+    Explain(explain::Arguments),
+    /// Verify a proof bundle
+    Verify(verify::Arguments),
 }
 
 /// What is written to standard output.
@@ -77,6 +85,8 @@ pub fn main() -> ExitCode {
     let done = match command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     done.unwrap_or_else(|problem| problem.tell())
 }
@@ -132,8 +142,4 @@ fn map(name: &str) -> Result<(String, Map), Problem> {
     }
     let map = Map::read(&path).map_err(Problem::usage)?;
     Ok((name.to_owned(), map))
-}
-
-fn json<T: serde::Serialize>(value: &T) -> Result<String, Problem> {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(Problem::internal)
 }

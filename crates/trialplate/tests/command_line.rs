@@ -102,7 +102,9 @@ fn what_cannot_be_used_is_told_with_what_to_do() {
         (&["check", "a", "--model", "b", "--precision", "f8"], 64, "none of f32"),
         (&["compare", "a"], 64, "ACTUAL"),
         (&["compare", "a", "b", "--ulps", "3", "--atol", "1"], 64, "cannot be used with"),
-        (&["verify"], 64, "unrecognized subcommand"),
+        (&["verify"], 64, "<BUNDLE>"),
+        (&["verify", "nowhere"], 64, "no bundle at nowhere"),
+        (&["explain"], 64, "--model"),
     ] {
         let output = trialplate(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output.stderr));
@@ -122,6 +124,20 @@ fn the_schema_is_printed() {
         let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(schema["properties"]["first_divergence"].is_object(), "{command}");
     }
+}
+
+#[test]
+fn what_a_map_can_name_is_explained() {
+    let model = bundled().display().to_string();
+    let all = said(&trialplate(&["explain", "--model", &model]).stdout);
+    assert!(all.contains("h.{l}.attn.q") && all.contains("b s h d") && all.contains("b h s k"), "{all}");
+    let one = said(&trialplate(&["explain", "h.2.attn.q", "--model", &model]).stdout);
+    for words in ["linear(h.{l}.ln_1", "part 1 of 3", "qkv-heads-permuted", "rounding budget"] {
+        assert!(one.contains(words), "{words} in {one}");
+    }
+    let none = trialplate(&["explain", "h.2.attn.x", "--model", &model]);
+    assert_eq!(none.status.code(), Some(64));
+    assert!(said(&none.stderr).contains("h.{l}.attn.q"), "{}", said(&none.stderr));
 }
 
 #[test]

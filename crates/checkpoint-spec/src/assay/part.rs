@@ -5,6 +5,8 @@
 //! operations, which is certain and wide (through a whole block it comes to a tenth of the values), and to the errors that replicas
 //! make in the same cut, which are the measure wherever only a chain can judge. Through several blocks these alone bound it.
 
+mod growth;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +16,7 @@ use oracle::{Array, Bounded, Bounds, Computing, Cut, Exact, Observed, Operand, R
 use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use tensor_compare::{DType, Tolerance};
 
-use super::chained::{allowed, replicas, root_mean_square};
+use super::chained::{allowed, replicas};
 use super::isolated::Isolated;
 use super::measure::{IntoOutcome, against_oracle, fetch, same_bits, unreadable};
 use super::{AssayError, Assayer, CaseEvidence, ExaminedRequirement, ORACLE, Observation, Setting};
@@ -56,8 +58,11 @@ pub struct Part<'a> {
     there: Vec<Required>,
     usable: Usable<'a>,
     /// Errors of replicas, by the tensor that they end in.
-    known: Mutex<BTreeMap<TensorName, f64>>,
+    known: Mutex<BTreeMap<TensorName, Errors>>,
 }
+
+/// The worst errors of replicas: root mean square, and at one element.
+type Errors = (f64, f64);
 
 /// What is of its shape: from anything else nothing follows, and cuts go around it.
 struct Usable<'a> {
@@ -246,9 +251,7 @@ impl<'a> Part<'a> {
     ) -> Result<Outcome, Outcome> {
         let actual = fetch(self.evidence.subject, "subject", required)?;
         let exact = self.exact(cut, changed)?;
-        let worst = self.error_of_replicas(&required.name)?;
-        let unit = self.setting.precision().unit();
-        let (rms, largest) = allowed(self.setting.specs, worst, &exact.values, unit);
+        let (rms, largest) = self.allowed(&required.name, &exact)?;
         *may_be = Some(Measured(rms));
         let expected = Tensor::from_f64(&exact.shape, &exact.values).map_err(unreadable)?;
         let tolerance = Tolerance::new(largest, 0.0).map_err(unreadable)?;
@@ -280,12 +283,7 @@ impl<'a> Part<'a> {
         } else {
             self.exact(&self.observed()?.cut(&logits, changed).map_err(unreadable)?, changed)?
         };
-        let (_, largest) = allowed(
-            self.setting.specs,
-            self.error_of_replicas(&logits)?,
-            &exact.values,
-            self.setting.precision().unit(),
-        );
+        let (_, largest) = self.allowed(&logits, &exact)?;
         let tokens = actual.view().to_i64().map_err(unreadable)?;
         let mut expected = oracle::operation::Argmax.value(&exact);
         let mut ties = 0;
@@ -305,8 +303,19 @@ impl<'a> Part<'a> {
         Ok(outcome)
     }
 
-    /// The worst root mean square error of the replicas, in the right computation, whatever the output is held against.
-    fn error_of_replicas(&self, name: &TensorName) -> Result<f64, Outcome> {
+    /// What an output may be off: as root mean square, and at the worst element. Errors of a softmax that is nearly all zeros sit in
+    /// few elements, so the largest of the replicas' counts beside what follows from their root mean square.
+    fn allowed(&self, name: &TensorName, exact: &Array) -> Result<Errors, Outcome> {
+        let (worst, at_one) = self.errors_of_replicas(name)?;
+        let unit = self.setting.precision().unit();
+        let (rms, largest) = allowed(self.setting.specs, worst, &exact.values, unit);
+        let of_values = exact.values.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
+        let kappa = self.setting.specs.judging.chained.kappa;
+        Ok((rms, largest.max(kappa * at_one + unit * of_values)))
+    }
+
+    /// The worst errors of the replicas, in the right computation, whatever the output is held against.
+    fn errors_of_replicas(&self, name: &TensorName) -> Result<Errors, Outcome> {
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(name) {
             return Ok(*known);
@@ -318,14 +327,16 @@ impl<'a> Part<'a> {
         let ways: Vec<Way> = replicas(self.setting.specs).collect();
         let error = |way: Way| {
             let replica = observed.across(&cut, &Replicating(Replica { way, half }), &right);
-            match replica.map_err(unreadable)? {
-                Operand::Floats(found) => Ok(root_mean_square(&exact.values, &found.values)),
-                Operand::Tokens(_) => Err(unreadable("tokens in place of floats")),
-            }
+            let Operand::Floats(found) = replica.map_err(unreadable)? else {
+                return Err(unreadable("tokens in place of floats"));
+            };
+            let found: Vec<f64> = found.values.into_iter().map(f64::from).collect();
+            Ok(growth::errors(&exact.values, &found))
         };
-        let errors: Result<Vec<f64>, Outcome> = ways.into_par_iter().map(error).collect();
+        let errors: Result<Vec<Errors>, Outcome> = ways.into_par_iter().map(error).collect();
         // A replica that is not finite raises no bound.
-        let worst = errors?.into_iter().fold(0.0, |worst, rms| if rms > worst { rms } else { worst });
+        let larger = |a: f64, b: f64| if b > a { b } else { a };
+        let worst = errors?.into_iter().fold((0.0, 0.0), |a, b| (larger(a.0, b.0), larger(a.1, b.1)));
         lock().insert(name.clone(), worst);
         Ok(worst)
     }

@@ -87,6 +87,7 @@ pub fn judge_part(specs: &SpecSet, facts: &PartFacts, assay: &PartAssay) -> Resu
         first_divergence: first(specs, &comparisons, assay),
         diagnoses: Vec::new(),
         layouts: Vec::new(),
+        growth: Vec::new(),
         comparisons,
         requirements_checked: requirements.len() as u64,
         requirements: requirements.into_iter().filter(|r| !is_plain(r)).collect(),

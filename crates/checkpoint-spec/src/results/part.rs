@@ -4,7 +4,7 @@ use capture::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaseSummary, Comparison, Divergence, RequirementResult, Verdict};
+use super::{CaseSummary, Comparison, Divergence, GrowthRow, RequirementResult, Verdict};
 use crate::{Architecture, Measured};
 
 /// Version of [`PartResults`].
@@ -44,6 +44,9 @@ pub struct PartResults {
     pub layouts: Vec<RecognisedLayout>,
     /// The comparisons, in execution order.
     pub comparisons: Vec<PartComparison>,
+    /// How the error of a whole run grows along the stream, beside the worst replica's; it decides nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub growth: Vec<GrowthRow>,
     /// Requirements that do not hold, or hold with something to say.
     pub requirements: Vec<RequirementResult>,
     /// Requirements that were looked at.

@@ -3,7 +3,7 @@
 use askama::Template;
 use checkpoint_spec::{ComparisonVerdict, PartComparison, PartResults};
 
-use super::{by_checkpoint, compared, diagnosed, from, layout_line, meaning, model, shows};
+use super::{by_checkpoint, compared, diagnosed, from, layout_line, meaning, model, named, shows};
 use crate::bounds::worst_figures;
 use crate::text::plain;
 use crate::{phrases, words};
@@ -63,7 +63,7 @@ impl CheckPage {
             compared: compared(results),
             facts,
             first: first(results),
-            checkpoints: by_checkpoint(results).into_iter().map(checkpoint).collect(),
+            checkpoints: by_checkpoint(results).into_iter().map(|found| checkpoint(results, found)).collect(),
             remarks: broken.chain(layouts).chain(unused).chain(notes).collect(),
             map: results.map.as_deref().map(|map| crate::text::lines(map).collect::<Vec<_>>().join("\n")),
         }
@@ -75,21 +75,31 @@ fn first(results: &PartResults) -> Vec<(&'static str, String)> {
         return Vec::new();
     };
     let mut entries = vec![
-        ("where", plain(&format!("{}, {}", found.checkpoint, found.comparison.tensor_name()))),
+        (
+            "where",
+            plain(&format!(
+                "{}, {}",
+                found.checkpoint,
+                named(results, &found.comparison.tensor_name().to_string())
+            )),
+        ),
         ("reason", words::meaning(divergence.reason).to_owned()),
-        ("judged", plain(&from(found))),
+        ("judged", plain(&from(results, found))),
     ];
     entries.extend(results.diagnosis().map(|diagnosis| ("which bug", diagnosed(diagnosis))));
     entries.push(("numbers", phrases::outcome(&found.comparison)));
     entries
 }
 
-fn checkpoint((name, found): (&str, Vec<&PartComparison>)) -> Checkpoint {
+fn checkpoint(results: &PartResults, (name, found): (&str, Vec<&PartComparison>)) -> Checkpoint {
     let verdict = found.iter().map(|found| found.comparison.verdict).max();
     let row = |found: &PartComparison| {
         let (error, share) = worst_figures(&found.comparison);
         let verdict = words::comparison(found.comparison.verdict).to_owned();
-        [plain(&found.comparison.tensor_name().to_string()), verdict, error, share, plain(&from(found))]
+        {
+            let name = named(results, &found.comparison.tensor_name().to_string());
+            [plain(&name), verdict, error, share, plain(&from(results, found))]
+        }
     };
     Checkpoint {
         name: plain(name),

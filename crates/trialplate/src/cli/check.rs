@@ -8,7 +8,8 @@ use checkpoint_spec::PartResults;
 use clap::Args;
 use schemars::schema_for;
 
-use super::{Color, Format, dump, json, map, print};
+use super::json::{json_of, schema_of};
+use super::{Color, Format, dump, map, print};
 use crate::check::{CheckOptions, Names, Tokens, check};
 use crate::exit::Problem;
 use crate::model::Subject;
@@ -57,6 +58,10 @@ pub(super) struct Arguments {
     /// What the engine stores its results in: f32, f16 or bf16 [default: what the dump's dtypes say]
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
+    /// Measure the error of the whole run from the token ids on, too, beside those of eight replicas; it decides nothing
+    /// [default: where that takes no time]
+    #[arg(long)]
+    chained: bool,
     /// The dump is raw little-endian f32 of this shape: 1,12,768
     #[arg(long)]
     shape: Option<String>,
@@ -83,7 +88,7 @@ fn precision(text: &str) -> Result<Precision, String> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Problem> {
     if arguments.format == Format::Schema {
-        print(&json(&schema_for!(PartResults))?)?;
+        print(&schema_of(&schema_for!(PartResults))?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let needs = |what: &str| Problem::Usage(format!("{what}; `trialplate check --help` has examples"));
@@ -99,7 +104,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Problem> {
             .map_err(|error| Problem::Usage(format!("--html {}: {error}", file.display())))?;
     }
     print(&match arguments.format {
-        Format::Json => json(&results)?,
+        Format::Json => json_of(&results)?,
         Format::Text | Format::Schema => report::check_terminal(&results, &presentation(arguments)),
     })?;
     Ok(ExitCode::from(report::check_exit_code(&results, arguments.strict)))
@@ -118,7 +123,12 @@ fn options(arguments: &Arguments) -> Result<CheckOptions, Problem> {
         (None, Some(text)) => Tokens::Text(text.clone()),
         (None, None) => Tokens::Dump,
     };
-    Ok(CheckOptions { names, tokens, precision: arguments.precision })
+    Ok(CheckOptions {
+        names,
+        tokens,
+        precision: arguments.precision,
+        chained: arguments.chained.then_some(true),
+    })
 }
 
 /// `1,2,3`, rows with `;` between.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use schemars::schema_for;
 
-use super::{Color, Format, dump, json, map, print};
+use super::json::{json_of, schema_of};
+use super::{Color, Format, dump, map, print};
 use crate::compare::{Bounds, CompareOptions, Comparison, compare};
 use crate::exit::Problem;
 
@@ -68,7 +69,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Problem> {
     if arguments.format == Format::Schema {
-        print(&json(&schema_for!(Comparison))?)?;
+        print(&schema_of(&schema_for!(Comparison))?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let (Some(expected), Some(actual)) = (&arguments.expected, &arguments.actual) else {
@@ -81,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Problem> {
     let comparison =
         compare([&names[0], &names[1]], [&dump(expected, None)?, &dump(actual, None)?], &options)?;
     print(&match arguments.format {
-        Format::Json => json(&comparison)?,
+        Format::Json => json_of(&comparison)?,
         Format::Text | Format::Schema => comparison.terminal(arguments.color.is_on(), arguments.verbose),
     })?;
     Ok(ExitCode::from(comparison.exit_code))
