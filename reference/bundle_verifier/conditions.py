@@ -92,7 +92,7 @@ def probabilities_sum_to_one(look: Look) -> bool:
     for _, rows in x.rows():
         lost = np.where(rows == 0.0, rounding.small, 0.0)
         lost += np.where((rows != 0.0) & (np.abs(rows) < rounding.small), rounding.small * rounding.u, 0.0)
-        bound = _gamma(look, x) * rounding.s + 4.0 * rounding.v + lost.sum(axis=1)
+        bound = rounding.sum_off(rows) + 4.0 * rounding.v + lost.sum(axis=1)
         if not (np.abs(rows.sum(axis=1) - 1.0) <= bound).all():
             return False
     return True
@@ -102,12 +102,15 @@ def temperature_flattens(look: Look) -> bool:
     x, own = look.tensor(), _temperature(look.required)
     hotter = [r for r in look.chosen if r.step == look.required.step and _temperature(r) > own]
     hot = look.tensor(min(hotter, key=_temperature)) if hotter else None
-    slack = 1.0 - 2.0 * (_gamma(look, x) * look.rounding.s + 16.0 * look.rounding.v)
     width = x.shape[-1]
     for start, stop in row_spans(x.size, width):
-        largest = _rows(x, start, stop).max(axis=1)
-        least = 1.0 / width if hot is None else _rows(hot, start, stop).max(axis=1)
-        if not (least * slack <= largest).all():
+        rows = _rows(x, start, stop)
+        slack = _off(look, rows)
+        least = np.full(slack.shape, 1.0 / width)
+        if hot is not None:
+            hotter_rows = _rows(hot, start, stop)
+            slack, least = slack + _off(look, hotter_rows), hotter_rows.max(axis=1)
+        if not (least * (1.0 - slack) <= rows.max(axis=1)).all():
             return False
     return True
 
@@ -138,8 +141,9 @@ def _rows(x: Tensor, start: int, stop: int) -> Floats:
     return x.part(start, stop).astype(np.float64).reshape(-1, x.shape[-1])
 
 
-def _gamma(look: Look, x: Tensor) -> float:
-    return look.rounding.gamma(x.shape[-1], x.size // x.shape[-1])
+def _off(look: Look, rows: Floats) -> Floats:
+    """How far the largest of each row may be off, relative to itself."""
+    return np.asarray(look.rounding.sum_off(rows) + 16.0 * look.rounding.v)
 
 
 def _temperature(required: Required) -> float:

@@ -13,9 +13,9 @@ from bundle_verifier.specs import Requirement
 class Examiner:
     """Of the subject's run of one case."""
 
-    def __init__(self, evidence: Evidence, case: Case, captures: Captures) -> None:
+    def __init__(self, evidence: Evidence, case: Case, captures: Captures, confidence: float) -> None:
         self._evidence, self._case, self._captures = evidence, case, captures
-        self._rounding = Rounding.of(evidence)
+        self._rounding = Rounding.of(evidence, confidence)
         required = evidence.plan.required(case, "f32", evidence.traits_in(case))
         self._by_name = {r.tensor: r for r in required}
 

@@ -140,7 +140,7 @@ class Recomputation:
         assayed.measurements = [Measurement(task, comparer.measure(task)) for task in measures(evidence, case)]
         assayed.quorum = [QuorumObservation(task, comparer.pair(task)) for task in pairs(evidence, case)]
         assayed.unexpected = unexpected(evidence, case, captures)
-        self._examine(assayed, captures)
+        self._examine(assayed, captures, confidence)
         return assayed
 
     def _compared(self, comparer: CaseComparer, task: Task, entry: Entry | None) -> Comparison:
@@ -207,9 +207,9 @@ class Recomputation:
                 words.add(rmse <= allowed and most <= farthest)
         return len(words) > 1
 
-    def _examine(self, assayed: Assayed, captures: Captures) -> None:
+    def _examine(self, assayed: Assayed, captures: Captures, confidence: float) -> None:
         """Of the checkpoints that are reported; of all where it depends on them whether tensors are kept."""
-        examiner = Examiner(self._evidence, assayed.case, captures)
+        examiner = Examiner(self._evidence, assayed.case, captures, confidence)
         every = self._evidence.results["tensors"]["keep"] == "failing"
         specs: list[Spec] = list(self._evidence.specs) if every else self._reported.specs
         for spec in specs:

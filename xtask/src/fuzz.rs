@@ -42,7 +42,7 @@ struct Target {
     corpus: &'static str,
 }
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 8] = [
     Target {
         name: "capture",
         says: "the reader of captures, beside the safetensors crate",
@@ -55,6 +55,11 @@ const TARGETS: [Target; 6] = [
         corpus: "crates/tensor-compare/tests/corpus/comparer",
     },
     Target {
+        name: "dump",
+        says: "the readers of dumps, whatever the format",
+        corpus: "crates/capture/tests/corpus/dump",
+    },
+    Target {
         name: "manifest",
         says: "the reader of manifests",
         corpus: "crates/proof-bundle/tests/corpus/manifest",
@@ -63,6 +68,11 @@ const TARGETS: [Target; 6] = [
         name: "materials",
         says: "the reader of the record of materials",
         corpus: "crates/proof-bundle/tests/corpus/materials",
+    },
+    Target {
+        name: "pickle",
+        says: "the reader of what torch.save pickles",
+        corpus: "crates/capture/tests/corpus/pickle",
     },
     Target {
         name: "results",

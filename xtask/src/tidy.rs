@@ -83,7 +83,7 @@ const INTERPRETER: &str = "reference-bridge";
 const NOT_FORBIDDING: [&str; 2] = ["ordered-product", "gpt2"];
 
 /// All that may stand at the top, and must.
-const TOP: [&str; 21] = [
+const TOP: [&str; 22] = [
     ".cargo",
     ".ci",
     ".config",
@@ -99,6 +99,7 @@ const TOP: [&str; 21] = [
     "clippy.toml",
     "crates",
     "deny.toml",
+    "docs",
     "fuzz",
     "proof-bundles",
     "reference",

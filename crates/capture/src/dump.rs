@@ -15,6 +15,7 @@ mod raw;
 mod safetensors;
 mod strided;
 mod tensor;
+mod write;
 mod zip;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use error::DumpError;
 pub use limits::Limits;
 pub use raw::read_raw;
 pub use tensor::{DumpDtype, DumpTensor, ValueError};
+pub use write::DumpValue;
 
 /// The tensors of one forward pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

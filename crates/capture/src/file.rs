@@ -4,12 +4,11 @@
 //! between them. `__metadata__` has one key, `trialplate`, whose value is a JSON object with `schema`, `identity` and
 //! `not_contiguous`.
 
-mod output;
+pub(crate) mod output;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tensor_compare::{DType, Shape, Tensor};
@@ -17,7 +16,7 @@ use tensor_compare::{DType, Shape, Tensor};
 use crate::header::{Entry, Order};
 use crate::json::{self, Object};
 use crate::stored::Stored;
-use crate::{Identity, TensorName, TensorSource};
+use crate::{FileError, Identity, TensorName, TensorSource};
 
 pub use write::{CaptureWriter, write};
 
@@ -34,27 +33,6 @@ pub struct CaptureFile {
     identity: Identity,
     not_contiguous: BTreeSet<TensorName>,
     entries: BTreeMap<TensorName, Entry>,
-}
-
-/// Why a capture cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// The operating system said no.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// The file is not what it must be.
-    #[error("{path}: {problem}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What was found, what was expected, and where.
-        problem: String,
-    },
 }
 
 #[derive(Serialize, Deserialize)]

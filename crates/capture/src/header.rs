@@ -33,6 +33,8 @@ pub(crate) trait Element: Copy + fmt::Display {
     fn known() -> String;
     /// The one with that safetensors spelling.
     fn from_name(name: &str) -> Option<Self>;
+    /// Its safetensors spelling.
+    fn name(self) -> &'static str;
     /// Bytes per element: at most 8.
     fn size(self) -> usize;
 }
@@ -109,7 +111,10 @@ pub(crate) fn parse<D: Element>(bytes: &[u8], data_length: u64, order: Order) ->
 }
 
 /// The length, header and padding that `parse` reads back. Names must be unique; the caller sees to that.
-pub(crate) fn render(metadata: Option<(&str, &str)>, entries: &[Entry]) -> Result<Vec<u8>, String> {
+pub(crate) fn render<D: Element>(
+    metadata: Option<(&str, &str)>,
+    entries: &[Entry<D>],
+) -> Result<Vec<u8>, String> {
     let mut bytes = 0u64.to_le_bytes().to_vec();
     serde_json::to_writer(&mut bytes, &Rendered { metadata, entries }).map_err(|error| error.to_string())?;
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), b' ');
@@ -163,6 +168,10 @@ impl Element for DType {
         Self::from_name(name)
     }
 
+    fn name(self) -> &'static str {
+        self.name()
+    }
+
     fn size(self) -> usize {
         self.size()
     }
@@ -200,12 +209,12 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 }
 
-struct Rendered<'a> {
+struct Rendered<'a, D> {
     metadata: Option<(&'a str, &'a str)>,
-    entries: &'a [Entry],
+    entries: &'a [Entry<D>],
 }
 
-impl Serialize for Rendered<'_> {
+impl<D: Element> Serialize for Rendered<'_, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if let Some((key, value)) = self.metadata {

@@ -6,6 +6,7 @@
 
 mod case;
 pub mod dump;
+mod error;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -20,7 +21,8 @@ mod weights;
 pub mod worker;
 
 pub use case::{Case, CaseError};
-pub use file::{CaptureFile, CaptureWriter, FileError, write};
+pub use error::FileError;
+pub use file::{CaptureFile, CaptureWriter, write};
 pub use identity::{Identity, Precision};
 pub use name::TensorName;
 pub use source::{Capture, MissingTensor, Sink, TensorSource};

@@ -417,7 +417,7 @@ impl Assayer<'_> {
             case: self.evidence.case,
             capture: subject,
             precision: self.setting.precision(),
-            false_alarm: self.setting.specs.judging.false_alarm.probability,
+            confidence: self.setting.confidence,
             not_contiguous: self.evidence.not_contiguous,
             required: &of,
         };

@@ -21,40 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::Architecture;
 use crate::plan::Required;
 use crate::results::{Finding, Reason};
-use crate::spec::{ActivationSpec, Kind, Spec, Steps};
+use crate::spec::{Check, Spec};
 use entry::Entry;
-
-/// What can fail a requirement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Check {
-    /// The comparisons of the activations pass.
-    Agreement,
-    /// No NaN, and an infinity only where the activation's spec has one.
-    Finite,
-    /// Contiguous, in C order, where it was observed.
-    Contiguous,
-    /// All values lie in the plausible range of the activation's spec. A departure is a warning.
-    PlausibleRange,
-    /// The activations differ from each other.
-    Distinct,
-    /// Cache slots beyond what has been consumed hold zero bits.
-    CacheZeroWhenUnused,
-    /// What the first step stored is still there, bit by bit, after the last.
-    CacheAppendOnly,
-    /// Probabilities of keys after the query are exactly 0.
-    MaskBeforeSoftmax,
-    /// All values lie in `[0, 1]`.
-    ProbabilitiesInUnitInterval,
-    /// Every row sums to 1.
-    ProbabilitiesSumToOne,
-    /// The largest probability falls as the temperature rises.
-    TemperatureFlattens,
-    /// Generation starts with what the last step of the prompt gave.
-    GenerationContinues,
-    /// The capture holds no tensor that no spec asks for.
-    NothingUnexpected,
-}
 
 /// What a check may look at.
 #[derive(Clone, Copy)]
@@ -67,8 +35,8 @@ pub struct CheckContext<'a> {
     pub case: &'a Case,
     /// What the subject computes in, or stores its results in.
     pub precision: Precision,
-    /// `p`, the chance that a correct implementation is accused.
-    pub false_alarm: f64,
+    /// `c`, how far a sum of independent roundings may go.
+    pub confidence: f64,
     /// The subject's chained run.
     pub capture: &'a dyn TensorSource,
     /// Activations that were not contiguous where they were observed.
@@ -88,39 +56,6 @@ pub struct Examination {
 }
 
 impl Check {
-    /// Every check.
-    pub const ALL: [Self; 13] = [
-        Self::Agreement,
-        Self::Finite,
-        Self::Contiguous,
-        Self::PlausibleRange,
-        Self::Distinct,
-        Self::CacheZeroWhenUnused,
-        Self::CacheAppendOnly,
-        Self::MaskBeforeSoftmax,
-        Self::ProbabilitiesInUnitInterval,
-        Self::ProbabilitiesSumToOne,
-        Self::TemperatureFlattens,
-        Self::GenerationContinues,
-        Self::NothingUnexpected,
-    ];
-
-    /// Whether the check looks at tensors itself. [`Check::Agreement`] and [`Check::NothingUnexpected`] do not: they
-    /// are judged from the comparisons and from the names in the capture.
-    pub fn is_examined(self) -> bool {
-        !matches!(self, Self::Agreement | Self::NothingUnexpected)
-    }
-
-    /// Whether the check looks at activations of other checkpoints, too.
-    pub(crate) fn looks_elsewhere(self) -> bool {
-        self == Self::GenerationContinues
-    }
-
-    /// Whether a departure is a reservation and not a failure.
-    pub fn is_warning(self) -> bool {
-        self == Self::PlausibleRange
-    }
-
     /// Whether there is something to look at in a required tensor. Where there is not, a pass would be one of nothing:
     /// unused slots of a full cache, the growth of a cache in a case of one step.
     pub fn applies_to(self, architecture: &Architecture, case: &Case, required: &Required) -> bool {
@@ -134,30 +69,6 @@ impl Check {
             Self::CacheAppendOnly => last > 0 && required.name.step == Some(last),
             _ => true,
         }
-    }
-
-    /// Whether the check can look at such an activation at all; the problem otherwise.
-    pub(crate) fn admits(self, activation: &ActivationSpec) -> Result<(), &'static str> {
-        let float = activation.kind == Kind::Float;
-        let (fits, problem) = match self {
-            Self::Agreement => return Ok(()),
-            Self::PlausibleRange => (activation.range.is_some(), "has no range"),
-            Self::GenerationContinues => {
-                (activation.steps == Steps::Case, "does not belong to the whole case")
-            }
-            Self::MaskBeforeSoftmax => {
-                (float && activation.shape.ends_with(&["S".to_owned(), "K".to_owned()]), "is no [.., S, K]")
-            }
-            Self::CacheZeroWhenUnused => (activation.shape.contains(&"C".to_owned()), "has no unused slots"),
-            Self::CacheAppendOnly => {
-                (activation.shape.iter().any(|s| s == "C" || s == "K"), "is not indexed by position")
-            }
-            Self::TemperatureFlattens => {
-                (float && probabilities::temperature(&activation.name).is_some(), "names no temperature")
-            }
-            _ => (float, "holds no floats"),
-        };
-        if fits { Ok(()) } else { Err(problem) }
     }
 
     /// Looks at every required tensor. One that cannot be looked at (missing, unreadable, of another layout) gives a

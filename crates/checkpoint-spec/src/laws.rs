@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 
 use capture::{Case, Precision, TensorName, TensorSource};
 use oracle::Model;
-use serde::{Deserialize, Serialize};
 use tensor_compare::{Criterion, Element, MatchedPair, Tensor, Tolerance, compare};
 
 pub(crate) use plan::context;
 
 use crate::assay::{AssayError, replica_bounds, scaled_tolerance};
 use crate::budget::half_format;
-use crate::results::{LawNumbers, LawPlace};
+use crate::results::{LawBound, LawNumbers, LawPlace};
 use crate::spec::{ActivationSpec, Arithmetic, Kind, LawId, LawSpec, SpecError, SpecSet};
 use crate::{Architecture, Measured};
 use parts::{Part, Side, parts};
@@ -25,18 +24,6 @@ use plan::law_plan;
 
 /// Implementations that add up in the same order whatever the shapes are, as tests of their own hold them to.
 const ONE_ORDER: [&str; 1] = ["rust@f32"];
-
-/// How close the two sides of a law must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LawBound {
-    /// The same bits.
-    Bits,
-    /// What two correct implementations may be apart, by the errors of replicas.
-    Replicas,
-    /// What references may be apart at f64.
-    Quorum,
-}
 
 /// How close the two sides of a law must be in an implementation, `rust@f32`.
 pub fn law_bound(law: &LawSpec, implementation: &str) -> LawBound {

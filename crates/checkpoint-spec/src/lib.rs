@@ -16,6 +16,7 @@ mod judge;
 mod laws;
 mod measured;
 mod plan;
+mod reason;
 mod results;
 mod spec;
 
@@ -26,7 +27,7 @@ pub use assay::{
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources, fresh};
-pub use checks::{Check, CheckContext, Examination};
+pub use checks::{CheckContext, Examination};
 pub use determinism::{
     ActivationDigest, REPEATS, RepeatDigests, RepeatedActivation, activation_digest, compare_repeats,
     repeat_digest, repeated_activations,
@@ -36,12 +37,12 @@ pub use judge::{
     FaultFacts, PartFacts, RunFacts, culprits, diagnose, diagnose_part, fault_case, holds, judge, judge_part,
     observe_fault,
 };
-pub use laws::{LawBound, law_bound, law_cases, measure_law, refused_case};
+pub use laws::{law_bound, law_cases, measure_law, refused_case};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};
 pub use results::*;
 pub use spec::{
-    ActivationSpec, Applies, Arithmetic, BudgetRule, Ceiling, Derivation, FaultJudge, FaultSpec, Golden,
-    HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Layers, NamedChange, Need, NonFinitePolicy,
+    ActivationSpec, Applies, Arithmetic, BudgetRule, Ceiling, Check, Derivation, FaultJudge, FaultSpec,
+    Golden, HalfRule, Judgement, Judging, Kind, LawId, LawSpec, Layers, NamedChange, Need, NonFinitePolicy,
     OperationLaw, Place, Requirement, Rule, Spec, SpecError, SpecSet, Steps, family_of,
 };

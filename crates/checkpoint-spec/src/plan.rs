@@ -1,7 +1,6 @@
 //! The required set: which tensors a capture must hold, from specs, architecture and case alone.
 
 mod inputs;
-mod order;
 #[cfg(test)]
 mod tests;
 
@@ -12,11 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use inputs::direct_inputs;
-pub(crate) use order::execution_order;
 
 use crate::Architecture;
-use crate::spec::{ActivationSpec, Applies, Kind, SpecError, SpecSet, Steps};
-use order::Planned;
+use crate::spec::{ActivationSpec, Applies, Kind, Planned, SpecError, SpecSet, Steps, execution_order};
 
 /// What the harness's registry knows of an implementation. It never comes from a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +63,13 @@ pub struct Required {
     pub shape: Shape,
     /// Its dtype, at the precision that was asked for.
     pub dtype: DType,
+}
+
+impl SpecSet {
+    /// The spec of what is required.
+    pub fn of(&self, required: &Required) -> &ActivationSpec {
+        self.at(required.spec, required.activation)
+    }
 }
 
 /// Everything that specs, architecture and case require of one capture, in execution order: what belongs to the
@@ -141,7 +145,7 @@ impl Plan<'_> {
     }
 
     fn activation(&self, node: &Planned) -> &ActivationSpec {
-        &self.specs.specs[node.spec].activations[node.activation]
+        self.specs.at(node.spec, node.activation)
     }
 
     fn applies(&self, activation: &ActivationSpec) -> bool {

@@ -21,13 +21,14 @@ pub use determinism::{Determinism, Difference, Repeat, Repeated};
 pub use diagnosis::{Diagnosis, NamedBug};
 pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, Killer};
 pub use figures::{GrowthError, GrowthRow, PeerFigure};
-pub use laws::{LawNumbers, LawPlace, Laws};
+pub use laws::{LawBound, LawNumbers, LawPlace, Laws};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
 pub use part::{
     PART_SCHEMA, PartComparison, PartDiagnosis, PartResults, PlacedBug, Reach, RecognisedLayout, UnusedTensor,
 };
 pub use stored::{Keep, StoredTensors};
 
+pub use crate::reason::Reason;
 use crate::{Architecture, Measured};
 
 /// Version of [`Results`].
@@ -134,43 +135,6 @@ pub enum ComparisonVerdict {
     Missing,
     /// Out of its bounds.
     Fail,
-}
-
-/// Why a comparison or requirement is not a plain pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The shapes differ.
-    Shape,
-    /// The dtypes differ.
-    #[serde(rename = "dtype")]
-    DType,
-    /// NaN, or an infinity where none may be.
-    NonFinite,
-    /// No element was compared.
-    Empty,
-    /// Out of the rounding budget.
-    Budget,
-    /// A systematic error of scale or offset.
-    Systematic,
-    /// A chained error beyond what replicas allow.
-    Chained,
-    /// Not bit-exact where it must be.
-    Exact,
-    /// An invariant of the checkpoint does not hold.
-    Invariant,
-    /// Not the same bits when asked the same again.
-    Determinism,
-    /// Not there.
-    Missing,
-    /// There, but no spec asks for it.
-    Unexpected,
-    /// Could not be read.
-    Unreadable,
-    /// An argmax flip within the error budget of the logits: a pass, counted.
-    Tie,
-    /// An implementation was stopped or did not answer.
-    Incident,
 }
 
 /// From what an activation is judged.

@@ -1,10 +1,12 @@
 //! Spec files: one per checkpoint, read strictly.
 
+mod check;
 mod fault;
 mod judging;
 mod law;
 mod load;
 mod operation;
+mod order;
 mod place;
 mod resolve;
 #[cfg(test)]
@@ -17,15 +19,16 @@ use graph::{Family, Features, Graph, Operation, conditional};
 use serde::{Deserialize, Serialize};
 use tensor_compare::Tolerance;
 
-use crate::Check;
-use crate::plan::Required;
-
+pub use check::Check;
 pub use fault::{FaultJudge, FaultSpec, Need};
 pub use judging::Judging;
 pub use law::{Arithmetic, LawId, LawSpec};
 pub use load::family_of;
 pub use operation::{BudgetRule, HalfRule, OperationLaw};
 pub use place::{Layers, NamedChange, Place};
+
+pub(crate) use check::temperature;
+pub(crate) use order::{Planned, execution_order};
 
 /// The specs of a family's models that have the same features, in checkpoint order, with the numbers that decide.
 #[derive(Clone, Debug, PartialEq)]
@@ -298,9 +301,9 @@ impl SpecSet {
         })
     }
 
-    /// The spec of what is required.
-    pub fn of(&self, required: &Required) -> &ActivationSpec {
-        &self.specs[required.spec].activations[required.activation]
+    /// The activation with that index in the spec with that index.
+    pub(crate) fn at(&self, spec: usize, activation: usize) -> &ActivationSpec {
+        &self.specs[spec].activations[activation]
     }
 
     /// The graph of the family: its activations in the order of the files.

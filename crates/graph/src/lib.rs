@@ -9,6 +9,7 @@
 
 mod architecture;
 mod config;
+mod error;
 mod expression;
 mod family;
 mod feature;
@@ -21,7 +22,8 @@ mod template;
 
 pub use architecture::Architecture;
 pub use config::Condition;
-pub use family::{ConstantSource, Family, FamilyError, OptionSpec, Refused, Roles, SizeSource, WeightSpec};
+pub use error::{FamilyError, Refused};
+pub use family::{ConstantSource, Family, OptionSpec, Roles, SizeSource, WeightSpec};
 pub use feature::{Conditional, FeatureSpec, Features};
 pub use graph::{Graph, GraphError, Step};
 pub use mutation::{

@@ -7,7 +7,6 @@ use graph::{
     Computation, Constant, GeluForm, NamedScale, Node, Operation, RESULT, RopeScaling, ScoreScale, Step, Wave,
 };
 
-use crate::arithmetic::Arithmetic;
 use crate::change::{Numbers, change};
 use crate::operation::{
     Activation, CausalMask, LayerNorm, Layout, Linear, RmsNorm, Rope, RopeTable, Rows, RowsError, Scaling,
@@ -16,7 +15,7 @@ use crate::operation::{
 use crate::operation::{
     activation, heads, layer_norm, moved, rms_norm, rope_table, softmax, weighted_values,
 };
-use crate::{Array, Model, Weight};
+use crate::{Arithmetic, Array, Model, Weight};
 
 /// What an activation holds.
 #[derive(Clone, Debug)]

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use graph::{Computation, Node, Operation, Step};
 
 use crate::apply::{ApplyError, Operand, apply};
-use crate::arithmetic::Arithmetic;
 use crate::change::Numbers;
-use crate::{Array, Model};
+use crate::{Arithmetic, Array, Model};
 
 /// Everything that a step computed, by name.
 pub type Computed<V> = BTreeMap<String, Arc<Operand<V>>>;

@@ -35,18 +35,21 @@ pub mod storage;
 mod sum;
 #[cfg(test)]
 mod test_support;
+mod unit;
 mod weights;
 mod wrong;
 
 pub use apply::{ApplyError, Operand};
-pub use arithmetic::{Arithmetic, Bounds, Exact, Replica};
+pub use arithmetic::{Bounds, Exact, Replica};
 pub use array::{Array, Bounded, Weight};
 pub use chain::{Chain, Computed};
 pub use change::{Action, Numbers};
 pub use isolated::{Computing, Cut, IsolatedError, Observed, scheduled};
 pub use model::Model;
+pub use operation::Arithmetic;
 pub use order::Way;
-pub use rounding::{Constants, FLUSHED, Rounding, UNIT};
+pub use rounding::{Constants, Rounding};
 pub use storage::{HalfFormat, Rounds, Storage};
+pub use unit::{FLUSHED, UNIT};
 pub use weights::{Weights, WeightsError};
 pub use wrong::wrong_ways;

@@ -13,6 +13,10 @@ mod tests;
 
 /// Columns that are summed side by side.
 const COLUMNS: usize = 32;
+/// The same where rows are few: what is read of the right side is then all the work, and is read far along its rows.
+const FAR: usize = 256;
+/// Columns that are read side by side where each of them is contiguous.
+const SIDE_BY_SIDE: usize = 8;
 /// Rows that are summed side by side: a sum waits for its last addition, and others are added meanwhile.
 const ROWS: usize = 6;
 /// Terms of the leaves of a tree.
@@ -185,12 +189,22 @@ impl Sums {
 
     /// x·y: `[m, k]·[k, n]` with k terms.
     pub(crate) fn product(&self, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Array2<f32> {
+        let is_read_far = x.nrows() < ROWS && y.strides()[0] != 1;
+        if is_read_far { self.tiled::<1, FAR>(x, y) } else { self.tiled::<ROWS, COLUMNS>(x, y) }
+    }
+
+    /// So many rows and columns side by side.
+    fn tiled<const R: usize, const N: usize>(
+        &self,
+        x: ArrayView2<'_, f32>,
+        y: ArrayView2<'_, f32>,
+    ) -> Array2<f32> {
         let mut product = Array2::zeros((x.nrows(), y.ncols()));
-        let whole = x.nrows() / ROWS * ROWS;
-        let (tiles, rest) = (self.tiles::<ROWS>(x, 0..whole), self.tiles::<1>(x, whole..x.nrows()));
-        let tasks = product.axis_chunks_iter_mut(Axis(1), COLUMNS).into_par_iter();
-        tasks.zip(y.axis_chunks_iter(Axis(1), COLUMNS)).for_each(|(mut product, y)| {
-            let columns = self.columns(y);
+        let whole = x.nrows() / R * R;
+        let (tiles, rest) = (self.tiles::<R>(x, 0..whole), self.tiles::<1>(x, whole..x.nrows()));
+        let tasks = product.axis_chunks_iter_mut(Axis(1), N).into_par_iter();
+        tasks.zip(y.axis_chunks_iter(Axis(1), N)).for_each(|(mut product, y)| {
+            let columns = self.columns::<N>(y);
             let sums = tiles.iter().flat_map(|tile| self.of_columns(tile, &columns));
             let sums = sums.chain(rest.iter().flat_map(|row| self.of_columns(row, &columns)));
             for (sums, mut product) in sums.zip(product.rows_mut()) {
@@ -213,13 +227,29 @@ impl Sums {
         self.terms.iter().map(|&term| x[term]).collect()
     }
 
-    fn columns(&self, y: ArrayView2<'_, f32>) -> Vec<[f32; COLUMNS]> {
-        let of_term = |&term: &usize| {
-            let mut row = [0.0; COLUMNS];
-            row.iter_mut().zip(y.row(term)).for_each(|(to, from)| *to = *from);
-            row
-        };
-        self.terms.iter().map(of_term).collect()
+    /// Arranged terms of at most N columns, read in the order in which they lie.
+    fn columns<const N: usize>(&self, y: ArrayView2<'_, f32>) -> Vec<[f32; N]> {
+        let mut arranged = vec![[0.0; N]; self.terms.len()];
+        if y.strides()[0] == 1 {
+            let columns: Vec<_> = y.columns().into_iter().filter_map(|column| column.to_slice()).collect();
+            for (index, columns) in columns.chunks(SIDE_BY_SIDE).enumerate() {
+                let first = index * SIDE_BY_SIDE;
+                let at = |column: usize| columns[column.min(columns.len() - 1)];
+                let columns: [&[f32]; SIDE_BY_SIDE] = std::array::from_fn(at);
+                let width = SIDE_BY_SIDE.min(N - first);
+                for (row, &term) in arranged.iter_mut().zip(&self.terms) {
+                    row[first..first + width].copy_from_slice(&columns.map(|column| column[term])[..width]);
+                }
+            }
+        } else {
+            for (row, &term) in arranged.iter_mut().zip(&self.terms) {
+                match y.row(term).to_slice() {
+                    Some(found) => row[..found.len()].copy_from_slice(found),
+                    None => row.iter_mut().zip(y.row(term)).for_each(|(to, from)| *to = *from),
+                }
+            }
+        }
+        arranged
     }
 
     /// Sums of arranged terms, of each row and each column.

@@ -7,7 +7,7 @@
 //!
 //! **Model** (Higham 2002, §2.2): fl(a op b) = (a op b)(1 + δ) + η with |δ| ≤ u, for + − × ÷ √ and for the fused
 //! multiply-add, which rounds once where the model allows twice. η: a result below 2⁻¹²⁶ may be flushed to zero, so
-//! |η| ≤ 2⁻¹²⁶ ([`FLUSHED`], in units of u). A constant that f32 cannot hold is rounded once more.
+//! |η| ≤ 2⁻¹²⁶ ([`FLUSHED`](crate::FLUSHED), in units of u). A constant that f32 cannot hold is rounded once more.
 //!
 //! **Accumulations.** The error of a sum of n terms is the sum of its roundings, each at most u times a partial sum. In
 //! any order, blocked or as a tree, a partial sum is at most all positive or all negative terms, whichever is more: the
@@ -31,12 +31,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::sum::{nonzero, sum};
-use crate::{Array, Bounded, HalfFormat, Rounds, Storage};
-
-/// u, the unit of all bounds.
-pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
-/// What a flushed result costs, in units of u: 2⁻¹²⁶/u.
-pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / UNIT;
+use crate::{Array, Bounded, HalfFormat, Rounds, Storage, UNIT};
 
 /// The rules of one operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +116,7 @@ impl Rounding {
     ///   terms below 2u·R are charged at most themselves, in any order. Squares of a residual stream with an outlier
     ///   channel and the tails of a softmax over a vocabulary are such sums.
     /// - Terms equal to within 2u·R meet the same rounding at every addition, as in constant rows: the certain bound.
-    pub(crate) fn total(&self, sizes: &[f64], sum_of_terms: Option<f64>) -> f64 {
+    pub fn total(&self, sizes: &[f64], sum_of_terms: Option<f64>) -> f64 {
         let (whole, count) = (sum(sizes, |x| x), nonzero(sizes));
         let reach = sum_of_terms.map_or(whole, |sum| (whole + sum) / 2.0);
         let resolution = 2.0 * UNIT * reach;

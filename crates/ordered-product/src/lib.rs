@@ -14,8 +14,11 @@ use gemm::Parallelism;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, CowArray, Ix2, LinalgScalar, s};
 
+mod few_rows;
 #[cfg(test)]
 mod tests;
+
+use few_rows::FEW;
 
 /// Terms per partial sum. `gemm` itself never cuts a sum this short.
 pub const DEPTH: usize = 512;
@@ -31,10 +34,24 @@ impl Number for f64 {}
 
 mod sealed {
     /// Only the numbers that `gemm` knows as such.
-    pub trait Number {}
+    pub trait Number {
+        /// self·factor + addend, rounded once.
+        fn rounded_once(self, factor: Self, addend: Self) -> Self;
+    }
 
-    impl Number for f32 {}
-    impl Number for f64 {}
+    impl Number for f32 {
+        #[inline(always)]
+        fn rounded_once(self, factor: Self, addend: Self) -> Self {
+            self.mul_add(factor, addend)
+        }
+    }
+
+    impl Number for f64 {
+        #[inline(always)]
+        fn rounded_once(self, factor: Self, addend: Self) -> Self {
+            self.mul_add(factor, addend)
+        }
+    }
 }
 
 /// `a · b`: `[m, k] · [k, n] → [m, n]`.
@@ -47,6 +64,26 @@ pub fn matmul<T: Number>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Array2<T
     out
 }
 
+/// `a · f(b)`, for `b` of another type of number, which is converted on the way.
+///
+/// # Panics
+/// If the inner dimensions differ.
+pub fn matmul_converted<T: Number, E: Copy + Send + Sync>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, E>,
+    element: impl Fn(E) -> T + Copy + Send + Sync,
+) -> Array2<T> {
+    assert_eq!(a.ncols(), b.nrows(), "inner dimensions of {:?} · {:?}", a.shape(), b.shape());
+    let mut out = Array2::zeros((a.nrows(), b.ncols()));
+    if a.nrows() <= FEW && b.strides()[1] == 1 {
+        few_rows::add_few_rows(a, b, element, out.view_mut());
+    } else {
+        let tasks = (out.axis_chunks_iter_mut(Axis(1), COLUMNS), b.axis_chunks_iter(Axis(1), COLUMNS));
+        tasks.into_par_iter().for_each(|(out, b)| matmul_into(a, b.mapv(element).view(), out));
+    }
+    out
+}
+
 /// Overwrites `out` with `a · b`.
 ///
 /// # Panics
@@ -55,11 +92,12 @@ pub fn matmul_into<T: Number>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut ou
     assert_eq!(a.ncols(), b.nrows(), "inner dimensions of {:?} · {:?}", a.shape(), b.shape());
     assert_eq!(out.dim(), (a.nrows(), b.ncols()), "shape of {:?} · {:?}", a.shape(), b.shape());
     let (rows, columns) = out.dim();
-    // Rows that lie last to first in memory `gemm` would also add last to first.
-    let in_order = b.strides().contains(&1) && b.strides()[0] > 0;
-    let b = if in_order { b.into() } else { b.as_standard_layout() };
+    let b = if lies_in_order(b) { b.into() } else { b.as_standard_layout() };
     let b = b.view();
-    if rows < 2 || columns < 2 || out.strides()[1] != 1 {
+    if rows <= FEW && b.strides()[1] == 1 {
+        out.fill(T::zero());
+        few_rows::add_few_rows(a, b, |x| x, out);
+    } else if rows < 2 || columns < 2 || out.strides()[1] != 1 {
         let product = matmul(at_least(a, 2, 0).view(), at_least(b, 0, 2).view());
         out.assign(&product.slice(s![..rows, ..columns]));
     } else if b.strides()[0] == 1 {
@@ -68,6 +106,11 @@ pub fn matmul_into<T: Number>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut ou
         out.fill(T::zero());
         add_by_blocks(a, b, out, Parallelism::Rayon(0));
     }
+}
+
+/// Whether rows or columns are contiguous. Rows that lie last to first in memory `gemm` would also add last to first.
+fn lies_in_order<T>(b: ArrayView2<'_, T>) -> bool {
+    b.strides().contains(&1) && b.strides()[0] > 0
 }
 
 /// For `b` whose columns are contiguous, such as the transposed embedding. `b` is read in place, in the order in which

@@ -5,7 +5,7 @@ mod page;
 use anstyle::Style;
 use checkpoint_spec::{
     ComparisonVerdict, GrowthRow, Mode, Outcome, PartComparison, PartDiagnosis, PartResults, PlacedBug,
-    RecognisedLayout, Verdict,
+    RecognisedLayout, UnusedTensor, Verdict,
 };
 
 use crate::bounds::{used, worst_figures};

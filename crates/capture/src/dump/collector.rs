@@ -73,7 +73,7 @@ impl<'a> Collector<'a> {
 }
 
 /// Names are shown in terminals, and may become names of files.
-fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("the name is empty".to_owned());
     }

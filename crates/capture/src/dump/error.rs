@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::FileError;
 
+/// Characters of a name that are shown.
+const NAME: usize = 200;
+/// Characters of a problem that are shown.
+const PROBLEM: usize = 800;
+
 /// Why a dump cannot be read or written: what was found, what was expected, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
@@ -89,11 +94,17 @@ impl DumpError {
     }
 
     pub(super) fn malformed(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Malformed { path: path.to_owned(), problem: problem.into() }
+        Self::Malformed { path: path.to_owned(), problem: shown(&problem.into(), PROBLEM) }
     }
 
     pub(super) fn tensor(path: &Path, tensor: &str, problem: impl Into<String>) -> Self {
-        Self::Tensor { path: path.to_owned(), tensor: tensor.to_owned(), problem: problem.into() }
+        let (tensor, problem) = (shown(tensor, NAME), shown(&problem.into(), PROBLEM));
+        Self::Tensor { path: path.to_owned(), tensor, problem }
+    }
+
+    pub(super) fn forbidden(path: &Path, global: &str) -> Self {
+        let global = shown(&global.escape_debug().to_string(), NAME);
+        Self::Forbidden { path: path.to_owned(), global }
     }
 
     pub(super) fn unknown(path: &Path, found: impl Into<String>) -> Self {
@@ -102,5 +113,13 @@ impl DumpError {
 
     pub(super) fn too_large(path: &Path, what: impl Into<String>, found: u64, limit: u64) -> Self {
         Self::TooLarge { path: path.to_owned(), what: what.into(), found, limit }
+    }
+}
+
+/// The beginning of a text that a stranger may have made as long as he likes.
+fn shown(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }

@@ -147,6 +147,10 @@ impl Element for DumpDtype {
         Self::ALL.into_iter().find(|dtype| dtype.name() == name)
     }
 
+    fn name(self) -> &'static str {
+        self.name()
+    }
+
     fn size(self) -> usize {
         self.size()
     }

@@ -14,7 +14,7 @@ const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// A temporary file in the directory where it will be.
-pub(super) struct Output {
+pub(crate) struct Output {
     temporary: NamedTempFile,
     buffer: Vec<u8>,
     /// Bytes before those in the buffer.
@@ -23,7 +23,7 @@ pub(super) struct Output {
 
 impl Output {
     /// Nothing is at `path` before [`Self::finish`].
-    pub(super) fn beside(path: &Path) -> io::Result<Self> {
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
         // Readable as any new file is (the umask applies), not private as temporary files are.
         let permissions = Permissions::from_mode(0o666);
         let temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(directory_of(path))?;
@@ -31,7 +31,7 @@ impl Output {
     }
 
     /// Bytes that follow those before.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(BUFFER - self.buffer.len()));
             self.buffer.extend_from_slice(now);
@@ -44,7 +44,7 @@ impl Output {
     }
 
     /// Puts it at `path`.
-    pub(super) fn finish(mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn finish(mut self, path: &Path) -> io::Result<()> {
         self.flush()?;
         // What was left out at the end counts, too.
         self.temporary.as_file().set_len(self.written)?;
@@ -70,7 +70,7 @@ impl Output {
 }
 
 /// The directory in which a file is.
-pub(super) fn directory_of(path: &Path) -> &Path {
+pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

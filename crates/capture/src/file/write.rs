@@ -11,10 +11,10 @@ use rustix::fs::{FallocateFlags, fallocate};
 use tensor_compare::{DType, Shape, TensorView};
 
 use super::output::{Output, directory_of};
-use super::{FileError, METADATA, Metadata, SCHEMA, read_name};
+use super::{METADATA, Metadata, SCHEMA, read_name};
 use crate::header::{self, Entry};
 use crate::json::Object;
-use crate::{Capture, Identity, Sink, TensorName};
+use crate::{Capture, FileError, Identity, Sink, TensorName};
 
 /// What is copied at once.
 const PIECE: usize = 1 << 20;

@@ -1,10 +1,9 @@
 """Makes the dumps of this folder with the real libraries, and `expected.json`, which says what is in them.
 
-Run it in the project's Python environment, in this folder: `python make.py`. The values follow from a seed; archives hold no
-times, so that the same versions give the same bytes, but for what PyTorch draws at random to name a file's serialization.
+Run it in the project's Python environment, in this folder: `python make.py`. The values follow from a seed, and
+archives hold no times: the same versions give the same bytes, but for the addresses in PyTorch's old format.
 """
 
-import io
 import json
 import os
 import pickle
@@ -190,13 +189,26 @@ def huggingface_debugger() -> None:
     debugger_folder("debugger_llama", llama.eval(), use_repr=False, do_prune_layers=False)
 
 
+def seeds() -> None:
+    """What fuzzing starts from: dumps, and pickles without the archive, whose checksum would hide every change."""
+    corpus = HERE.parent / "corpus"
+    for folder in ("dump", "pickle"):
+        shutil.rmtree(corpus / folder, ignore_errors=True)
+        (corpus / folder).mkdir()
+    for name in ("big_endian.npy", "fortran_order.npy", "compressed.npz", "nested.pt", "plain.safetensors"):
+        shutil.copy(HERE / name, corpus / "dump" / name)
+    for name in ("dict", "nested", "protocol_4", "state_dict", "executes"):
+        with zipfile.ZipFile(HERE / f"{name}.pt") as archive:
+            (corpus / "pickle" / f"{name}.pkl").write_bytes(archive.read(f"{name}/data.pkl"))
+
+
 def main() -> None:
     for made in HERE.iterdir():
         if made.is_dir():
             shutil.rmtree(made)
         elif made.suffix != ".py":
             made.unlink()
-    for make in (numpy_arrays, safetensors_files, torch_files, pickles_that_execute, huggingface_debugger):
+    for make in (numpy_arrays, safetensors_files, torch_files, pickles_that_execute, huggingface_debugger, seeds):
         make()
     for folder in ("debugger_printed", "debugger_gpt2"):  # the one of Llama stays
         (HERE / folder / "GPT2LMHeadModel_debug_tree_SUMMARY.json").unlink()

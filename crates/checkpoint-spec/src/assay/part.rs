@@ -22,9 +22,9 @@ use super::measure::{IntoOutcome, against_oracle, fetch, same_bits, unreadable};
 use super::{AssayError, Assayer, CaseEvidence, ExaminedRequirement, ORACLE, Observation, Setting};
 use crate::Measured;
 use crate::budget::half_format;
-use crate::checks::Check;
 use crate::plan::{Required, Traits, required};
 use crate::results::{Mode, Outcome};
+use crate::spec::Check;
 use crate::spec::{Judgement, Kind, Rule, SpecError};
 
 /// Whose token ids are missing where nobody gave them.

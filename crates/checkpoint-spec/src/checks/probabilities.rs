@@ -1,9 +1,10 @@
 //! Probabilities: masked ones, bounds, sums, temperatures.
 
 use super::entry::{Entry, Rows, Tally};
-use super::rounding::{accumulation, lost, sum_unit, unit};
+use super::rounding::{lost, sum_off, unit};
 use super::values::visible_keys;
 use crate::results::{Finding, Reason};
+use crate::spec::temperature;
 
 /// Exactly 0 where the key lies after the query.
 pub(super) fn zero_where_masked(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
@@ -40,19 +41,19 @@ pub(super) fn in_unit_interval(entry: &Entry<'_>) -> Result<Option<String>, Find
     Ok(tally.finish("probabilities are out of [0, 1]"))
 }
 
-/// Every row sums to 1. The sum that was divided by is off by `γ` units for `n` terms; the quotient, a reciprocal and
-/// a product in its place, and storing are four more; and a term below the smallest normal number may have been flushed
-/// to 0, or have lost digits.
+/// Every row sums to 1. The sum that was divided by is off as any sum of the row's sizes may be; the quotient, a reciprocal
+/// and a product in its place, and storing are four roundings more; and a term below the smallest normal number may have
+/// been flushed to 0, or have lost digits.
 pub(super) fn sum_to_one(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
     let precision = entry.context.precision;
-    let rounded = accumulation(rows.width(), rows.count(), entry.context.false_alarm) * sum_unit(precision)
-        + 4.0 * unit(precision);
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         let sum: f64 = row.iter().sum();
-        let bound = rounded + row.iter().map(|&value| lost(value, precision)).sum::<f64>();
+        let bound = sum_off(&row, entry.context)
+            + 4.0 * unit(precision)
+            + row.iter().map(|&value| lost(value, precision)).sum::<f64>();
         let holds = (sum - 1.0).abs() <= bound;
         tally.note(index * rows.width(), holds, || {
             format!("the row sums to {sum}, expected 1 within {bound:e}")
@@ -62,7 +63,7 @@ pub(super) fn sum_to_one(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
 }
 
 /// The largest probability of every row is at least that at the next higher temperature, and at the highest at least
-/// that of a uniform distribution. Both are quotients of sums: `γ` units each, and 16 for exponentials and quotients.
+/// that of a uniform distribution. Both are quotients of sums, with 16 roundings for exponentials and quotients.
 pub(super) fn flatter_than_the_colder(entry: &Entry<'_>) -> Result<Option<String>, Finding> {
     let tensor = entry.tensor()?;
     let rows = Rows::new(&tensor);
@@ -77,23 +78,20 @@ pub(super) fn flatter_than_the_colder(entry: &Entry<'_>) -> Result<Option<String
     let hotter = hotter.map(|(_, other)| entry.other(&other.name, &other.shape, other.dtype)).transpose()?;
     let hotter = hotter.as_ref().map(Rows::new);
     let precision = entry.context.precision;
-    let summed = accumulation(rows.width(), rows.count(), entry.context.false_alarm) * sum_unit(precision);
-    let slack = 2.0 * (summed + 16.0 * unit(precision));
     let mut tally = Tally::new(tensor.shape());
     for (index, row) in rows.iter().enumerate() {
         let found = largest(&row);
-        let least = hotter.as_ref().map_or(1.0 / count(rows.width()), |hotter| largest(&hotter.row(index)));
+        let off = |row: &[f64]| sum_off(row, entry.context) + 16.0 * unit(precision);
+        let (least, slack) = match hotter.as_ref().map(|hotter| hotter.row(index)) {
+            Some(hotter) => (largest(&hotter), off(&row) + off(&hotter)),
+            None => (1.0 / count(rows.width()), off(&row)),
+        };
         let holds = least * (1.0 - slack) <= found;
         tally.note(index * rows.width(), holds, || {
             format!("the largest is {found}, expected at least {least}")
         });
     }
     Ok(tally.finish("rows are flatter than at a higher temperature"))
-}
-
-/// `0.5` of `probs.t0.5`.
-pub(super) fn temperature(activation: &str) -> Option<f64> {
-    activation.rsplit_once(".t")?.1.parse().ok().filter(|t: &f64| t.is_finite())
 }
 
 /// The largest value; NaN if there is one.

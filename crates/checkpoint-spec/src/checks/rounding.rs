@@ -1,6 +1,9 @@
 //! How far rounding alone may take a correct result.
 
 use capture::Precision;
+use oracle::Rounding;
+
+use super::CheckContext;
 
 /// The relative error of one rounding of a result, `2⁻²⁴` for f32, plus that of the check itself, which computes in f64.
 pub(super) fn unit(precision: Precision) -> f64 {
@@ -8,7 +11,7 @@ pub(super) fn unit(precision: Precision) -> f64 {
 }
 
 /// Like [`unit`], for the terms of a sum: one whose result is stored in half precision is kept in f32.
-pub(super) fn sum_unit(precision: Precision) -> f64 {
+fn sum_unit(precision: Precision) -> f64 {
     unit(if precision.is_half() { Precision::F32 } else { precision })
 }
 
@@ -23,25 +26,41 @@ pub(super) fn lost(value: f64, precision: Precision) -> f64 {
     }
 }
 
-/// The error of a sum of `terms` in units, relative to the sum of the absolute terms, in any order of summation:
-/// the worst case `n`, or `c·√n` where that is less (Higham, Mary 2019, "A new approach to probabilistic rounding
-/// error analysis"). Roundings lie within one unit, so that `c = √(2·ln(2N/p)/3)` for `N` sums at once and `p`, the
-/// chance of a false alarm.
-#[expect(clippy::cast_precision_loss, reason = "counts of elements in memory are far below 2⁵³")]
-pub(super) fn accumulation(terms: usize, sums: usize, false_alarm: f64) -> f64 {
-    let (terms, sums) = (terms as f64, sums.max(1) as f64);
-    let c = (2.0 * (2.0 * sums / false_alarm).ln() / 3.0).sqrt();
-    terms.min(c * terms.sqrt())
+/// How far the sum of a row of probabilities may be off from their whole, in any order of summation: what the oracle
+/// allows the softmax itself.
+pub(super) fn sum_off(row: &[f64], context: &CheckContext<'_>) -> f64 {
+    of_sum(row, context.confidence, context.precision)
+}
+
+fn of_sum(row: &[f64], confidence: f64, precision: Precision) -> f64 {
+    let sizes: Vec<f64> = row.iter().map(|x| x.abs()).collect();
+    let sum: f64 = row.iter().sum();
+    Rounding::of_f32(confidence).total(&sizes, Some(sum.abs())) * sum_unit(precision)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of a softmax that adds up one exponential after the other in f32.
+    #[expect(clippy::cast_possible_truncation, reason = "the rounding is what is looked at")]
+    fn added_in_order(exponents: impl Iterator<Item = f64>) -> Vec<f64> {
+        let terms: Vec<f32> = exponents.map(|x| x.exp() as f32).collect();
+        let whole = terms.iter().fold(0.0f32, |sum, x| sum + x);
+        terms.iter().map(|x| f64::from(x / whole)).collect()
+    }
+
     #[test]
-    fn few_terms_have_the_worst_case_and_many_the_root() {
-        assert!((accumulation(2, 1000, 1e-9) - 2.0).abs() <= 1e-12);
-        let c = accumulation(1_000_000, 1_000_000, 1e-9) / 1000.0;
-        assert!((4.8..5.0).contains(&c), "{c}");
+    fn terms_that_a_long_sum_no_longer_sees_do_not_average_out() {
+        let row = added_in_order((0..50_257).map(|token| -10.0 * f64::from(token) / 50_257.0));
+        let off = (row.iter().sum::<f64>() - 1.0).abs();
+        let averaged = 4.9 * 50_258f64.sqrt() * Precision::F32.unit();
+        let bound = of_sum(&row, 4.9, Precision::F32);
+        assert!(averaged < off && off <= bound, "{off:e}, allowed {bound:e}, {averaged:e} if it did");
+    }
+
+    #[test]
+    fn a_short_sum_has_the_worst_case() {
+        assert!((of_sum(&[0.75, 0.25], 4.9, Precision::F32) / Precision::F32.unit() - 6.0).abs() <= 1e-6);
     }
 }

@@ -75,10 +75,9 @@ fn nan_never_passes() {
     let bitwise = [Check::Contiguous, Check::Distinct];
     for (id, check) in Scene::decode().examined().into_iter().filter(|(_, check)| !bitwise.contains(check)) {
         let mut scene = Scene::decode();
-        let (_, spec, required) = scene.of(&id);
+        let (_, _, required) = scene.of(&id);
         let required = &required[0];
-        let tensor = match (scene.specs.specs[spec].activations[required.activation].kind, required.name.step)
-        {
+        let tensor = match (scene.specs.of(required).kind, required.name.step) {
             (Kind::Float, _) => required.name.to_string(),
             (_, Some(step)) => format!("step{step}/logits.last"),
             (_, None) => "generated.logits".to_owned(),

@@ -4,12 +4,11 @@ use super::divergence::downstream;
 use super::finding::Law;
 use super::{CaseAssay, RunFacts};
 use crate::SpecSet;
-use crate::checks::Check;
 use crate::results::{
     CheckpointResult, Comparison, ComparisonVerdict, Extent, FaultPanel, Finding, NotApplicable, PeerFigure,
     Reason, RequirementResult, Reservation, Verdict,
 };
-use crate::spec::{Requirement, Spec};
+use crate::spec::{Check, Requirement, Spec};
 
 /// How many findings of one requirement are kept.
 const FINDINGS: usize = 5;

@@ -359,7 +359,7 @@ fn faults(specs: &SpecSet, model: &oracle::Model, nodes: &[Node]) -> Vec<Candida
         .faults()
         .filter(|(_, fault)| fault.places.iter().map(|place| place.at.len()).sum::<usize>() > 1);
     let candidate = |(_, fault): (&str, &crate::FaultSpec)| {
-        let mut changed = specs.mutated(fault, &model.graph, &model.architecture).ok()?;
+        let mut changed = specs.mutated(&fault.places, &model.graph, &model.architecture).ok()?;
         changed.retain(|name, _| inside.contains(name));
         let at = changed.keys().next()?.clone();
         (changed.len() > 1).then(|| Candidate {

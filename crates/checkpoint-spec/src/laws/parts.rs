@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use capture::{Case, DType, Precision, Shape, Tensor, TensorName};
 
-use super::LawBound;
 use super::plan::Agreement;
 use crate::Architecture;
 use crate::plan::{Required, Traits, required};
+use crate::results::LawBound;
 use crate::spec::{ActivationSpec, Derivation, Judgement, Rule, SpecError, SpecSet, Steps};
 
 /// One part of one activation, on both sides.
@@ -42,7 +42,7 @@ pub(super) fn parts<'a>(
     let steps: Vec<Range<usize>> = agreement.actual.steps().collect();
     let mut parts = Vec::new();
     for actual in plan(&agreement.actual)? {
-        let activation = &specs.specs[actual.spec].activations[actual.activation];
+        let activation = specs.of(&actual);
         // Which of two nearly equal logits is larger may depend on the order; the logits themselves are compared.
         let is_token_by_order = bound == LawBound::Replicas && is_chosen(activation);
         let step = actual.name.step.map(|step| steps[step].clone());

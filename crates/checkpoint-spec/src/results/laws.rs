@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Finding, Verdict};
 use crate::Measured;
-use crate::laws::LawBound;
 use crate::spec::LawId;
 
 /// Whether the subject, and every reference at f64, keeps the laws.
@@ -48,6 +47,18 @@ pub struct LawNumbers {
     pub problem: Option<String>,
     /// One word.
     pub verdict: Verdict,
+}
+
+/// How close the two sides of a law must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LawBound {
+    /// The same bits.
+    Bits,
+    /// What two correct implementations may be apart, by the errors of replicas.
+    Replicas,
+    /// What references may be apart at f64.
+    Quorum,
 }
 
 /// A place where two sides differ.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::Architecture;
-use crate::results::Reason;
+use crate::reason::Reason;
 
 /// Elements of a stream from which on a scale of 33 roundings stands out on every model that was tried.
 const MANY_ELEMENTS: usize = 512;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use graph::{Architecture, Change, Computation, Graph, Mutation, Node};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivationSpec, FaultSpec, SpecSet};
+use super::{ActivationSpec, SpecSet};
 
 /// Activations at which the same change is put in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,19 +76,19 @@ impl SpecSet {
         named.chain(of_faults).filter(fits).collect()
     }
 
-    /// How the nodes of a fault are computed, by name.
+    /// How the nodes at the places of a fault are computed, by name.
     ///
     /// # Errors
-    /// If it has no place, or a change does not fit where it is put in.
+    /// If a place has neither mutation nor change, or one that does not fit there.
     pub fn mutated(
         &self,
-        fault: &FaultSpec,
+        places: &[Place],
         graph: &Graph,
         architecture: &Architecture,
     ) -> Result<BTreeMap<String, Computation>, String> {
         let mut changes: BTreeMap<String, (Node, Vec<&Change>)> = BTreeMap::new();
         let order = graph.order(architecture.layers).map_err(|circle| circle.to_string())?;
-        for place in &fault.places {
+        for place in places {
             for template in &place.at {
                 let change = self.change_of(place, template)?;
                 let is_here = |node: &&Node| {

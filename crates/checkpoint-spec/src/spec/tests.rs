@@ -451,13 +451,13 @@ fn a_fault_is_put_in_where_its_places_say() {
     };
     let at = |id: &str| -> Vec<String> {
         let (_, fault) = specs.faults().find(|(_, fault)| fault.id == id).unwrap();
-        specs.mutated(fault, &specs.graph(), &architecture).unwrap().into_keys().collect()
+        specs.mutated(&fault.places, &specs.graph(), &architecture).unwrap().into_keys().collect()
     };
     assert_eq!(at("norm-epsilon-1e-6").len(), 4 * 3 + 2);
     assert_eq!(at("ffn-bias-missing"), ["h.1.mlp.fc"]);
     assert_eq!(at("qkv-nan-in-one-element"), ["h.0.attn.k"]);
     let inputs = specs.faults().find(|(_, fault)| fault.id == "qkv-inputs-tf32").unwrap().1;
-    let both = &specs.mutated(inputs, &specs.graph(), &architecture).unwrap()["h.2.attn.v"];
+    let both = &specs.mutated(&inputs.places, &specs.graph(), &architecture).unwrap()["h.2.attn.v"];
     assert_eq!((both.inputs.len(), both.weights.len()), (1, 1), "two mutations at one place");
 }
 

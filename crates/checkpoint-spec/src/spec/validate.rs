@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph::{Architecture, Conditional, FamilyError};
 
-use super::{Golden, Spec, SpecError, SpecSet};
-use crate::plan::execution_order;
+use super::{Golden, Spec, SpecError, SpecSet, execution_order};
 
 /// Checkpoints of every family: `00` to `12`.
 const CHECKPOINTS: usize = 13;

@@ -60,7 +60,7 @@ impl<'a> Carrier<'a> {
     /// What it leaves with a fault in it.
     pub(crate) fn with(&self, fault: &FaultSpec) -> Result<Capture> {
         let Setting { specs, architecture, .. } = self.setting;
-        let mutated = specs.mutated(fault, &self.model()?.graph, architecture);
+        let mutated = specs.mutated(&fault.places, &self.model()?.graph, architecture);
         self.mutated(mutated.map_err(|problem| anyhow!(problem))?)
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Family, FamilyError, OptionSpec, Refused, SizeSource};
+use super::{Family, OptionSpec, SizeSource};
 use crate::config::{at, contains, field, positive, whole};
-use crate::{Architecture, Conditional, Features};
+use crate::{Architecture, Conditional, FamilyError, Features, Refused};
 
 impl Family {
     /// Whether `config.json` describes a model of the family: by its `model_type`, and by its architecture where it names

@@ -8,7 +8,7 @@ use graph::{Computation, Node, Step};
 
 use super::{IsolatedError, Observed, scheduled};
 use crate::apply::{ApplyError, Operand, apply};
-use crate::arithmetic::Arithmetic;
+use crate::operation::Arithmetic;
 use crate::{Array, Model};
 
 /// What an activation is computed from, and through what, where not all of its direct inputs were observed.

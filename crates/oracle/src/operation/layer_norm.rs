@@ -24,9 +24,8 @@
 
 use rayon::prelude::*;
 
-use crate::arithmetic::Arithmetic;
 use crate::change::{Numbers, swap_last};
-use crate::operation::{Layout, Linear};
+use crate::operation::{Arithmetic, Layout, Linear};
 use crate::rounding::{Carried, is_constant};
 use crate::sum::{dot, sum};
 use crate::{Array, Bounded, FLUSHED, Rounding, Rounds, UNIT, Way, Weight};

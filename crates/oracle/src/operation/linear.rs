@@ -4,16 +4,12 @@
 
 use std::ops::Range;
 
-use ndarray::parallel::prelude::*;
-use ndarray::{Array2, ArrayView2, Axis, Slice};
-use ordered_product::{Number, matmul_into};
+use ndarray::{ArrayView2, Axis, Slice};
+use ordered_product::{Number, matmul_converted};
 
 use crate::array::matrix;
 use crate::product::{Around, Of, Right, errors, scaled_rows};
 use crate::{Array, Bounded, HalfFormat, Rounding, Rounds, Way, Weight};
-
-/// Columns that are converted at once.
-const COLUMNS: usize = 256;
 
 /// `[…, K]` to `[…, N]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,15 +130,9 @@ struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// x·f(y), converted a few columns at a time.
-    fn multiplied<T: Number>(&self, x: &[T], element: impl Fn(f32) -> T + Sync) -> Vec<T> {
-        let x = matrix(x, self.view.nrows());
-        let mut product = Array2::zeros((x.nrows(), self.view.ncols()));
-        let tasks = product.axis_chunks_iter_mut(Axis(1), COLUMNS).into_par_iter();
-        tasks
-            .zip(self.view.axis_chunks_iter(Axis(1), COLUMNS))
-            .for_each(|(product, y)| matmul_into(x, y.mapv(&element).view(), product));
-        product.into_raw_vec_and_offset().0
+    /// x·f(y).
+    fn multiplied<T: Number>(&self, x: &[T], element: impl Fn(f32) -> T + Copy + Send + Sync) -> Vec<T> {
+        matmul_converted(matrix(x, self.view.nrows()), self.view, element).into_raw_vec_and_offset().0
     }
 
     /// x·|y| in f32.

@@ -18,8 +18,8 @@
 
 use rayon::prelude::*;
 
+use super::Arithmetic;
 use super::layer_norm::{LayerNorm, like, mean_of};
-use crate::arithmetic::Arithmetic;
 use crate::change::Numbers;
 use crate::rounding::Carried;
 use crate::sum::{dot, sum};

@@ -16,7 +16,7 @@
 
 use rayon::prelude::*;
 
-use crate::arithmetic::Arithmetic;
+use super::Arithmetic;
 use crate::change::{Action, Numbers, swap_last};
 use crate::sum::{dot, sum};
 use crate::{Array, Bounded, FLUSHED, Rounding, Rounds, UNIT, Way};

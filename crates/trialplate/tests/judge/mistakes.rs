@@ -23,7 +23,8 @@ impl Tally {
         let order = subject.model.graph.order(subject.architecture().layers).unwrap();
         let whole = right(subject, 2, 11);
         for (_, fault) in specs.faults().filter(|(_, fault)| !fault.places.is_empty()) {
-            let Ok(mutations) = specs.mutated(fault, &subject.model.graph, subject.architecture()) else {
+            let Ok(mutations) = specs.mutated(&fault.places, &subject.model.graph, subject.architecture())
+            else {
                 continue;
             };
             let Some(wrong) = dump(subject, &case, &mutations) else { continue };

@@ -50,8 +50,8 @@ impl<'a> Machine<'a> {
         DumpError::malformed(self.path, format!("the pickle has {problem}"))
     }
 
-    fn forbidden(&self, global: impl Into<String>) -> DumpError {
-        DumpError::Forbidden { path: self.path.to_owned(), global: global.into() }
+    fn forbidden(&self, global: &str) -> DumpError {
+        DumpError::forbidden(self.path, global)
     }
 
     fn take(&mut self, count: u64) -> Result<&'a [u8], DumpError> {
@@ -162,7 +162,7 @@ impl<'a> Machine<'a> {
     fn global(&mut self, module: &str, name: &str) -> Result<(), DumpError> {
         match globals::global(module, name) {
             Some(global) => self.push(Value::Global(global)),
-            None => Err(self.forbidden(format!("{module}.{name}"))),
+            None => Err(self.forbidden(&format!("{module}.{name}"))),
         }
     }
 

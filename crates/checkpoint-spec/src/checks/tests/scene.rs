@@ -9,6 +9,8 @@ use crate::checks::{Check, CheckContext, Examination};
 use crate::plan::{Required, Traits, required};
 use crate::spec::SpecSet;
 
+/// c of a run of a million elements.
+const CONFIDENCE: f64 = 4.9;
 const TRAITS: Traits = Traits { preallocated_cache: true, tokenizer: true };
 
 /// A case, what a correct subject hands in for it, and what is required of it.
@@ -56,7 +58,7 @@ impl Scene {
             architecture: &model::architecture(),
             case: &self.case,
             precision: self.precision,
-            false_alarm: self.specs.judging.false_alarm.probability,
+            confidence: CONFIDENCE,
             capture: &self.capture,
             not_contiguous,
             required: &required,

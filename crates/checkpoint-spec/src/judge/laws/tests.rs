@@ -1,8 +1,7 @@
 use super::*;
 use crate::Measured;
 use crate::judge::fixtures::{CASE, facts, specs};
-use crate::laws::LawBound;
-use crate::results::LawPlace;
+use crate::results::{LawBound, LawPlace};
 use crate::spec::LawId;
 
 /// What a run that keeps every law leaves: by the subject, and by the references at f64.

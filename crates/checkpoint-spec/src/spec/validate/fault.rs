@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{check_id, text_is_there};
-use crate::results::Reason;
+use crate::reason::Reason;
 use crate::spec::{FaultSpec, Spec};
 
 /// A checkpoint that declares no fault could not be seen to fail.

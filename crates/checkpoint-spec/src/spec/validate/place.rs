@@ -27,7 +27,7 @@ fn validate(
     trial: &Architecture,
     order: &BTreeMap<&str, (usize, &Node)>,
 ) -> Result<(), String> {
-    let mutated = set.mutated(fault, graph, trial)?;
+    let mutated = set.mutated(&fault.places, graph, trial)?;
     if mutated.is_empty() {
         return Err("its places name no activation".to_owned());
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::text_is_there;
-use crate::Check;
-use crate::spec::{ActivationSpec, Kind, Requirement, Spec};
+use crate::spec::{ActivationSpec, Check, Kind, Requirement, Spec};
 
 pub(super) fn validate_all(spec: &Spec) -> Result<(), String> {
     for requirement in &spec.requirements {

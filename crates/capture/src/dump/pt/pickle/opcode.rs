@@ -34,7 +34,7 @@ impl Machine<'_> {
             return Ok(true);
         }
         Err(match FORBIDDEN.iter().find(|(known, _)| *known == opcode) {
-            Some((_, name)) => self.forbidden(format!("the opcode {name}")),
+            Some((_, name)) => self.forbidden(&format!("the opcode {name}")),
             None => self.malformed(format!(
                 "the opcode {:?}, which is not read",
                 [opcode].escape_ascii().to_string()

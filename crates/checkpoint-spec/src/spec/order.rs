@@ -2,7 +2,7 @@
 
 use graph::Node;
 
-use crate::spec::{ActivationSpec, SpecError, SpecSet};
+use super::{ActivationSpec, SpecError, SpecSet};
 
 /// One activation in one layer.
 #[derive(Clone, Debug)]
