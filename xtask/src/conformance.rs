@@ -40,6 +40,36 @@ pub(crate) struct Programs {
     cache: PathBuf,
 }
 
+/// Builds a program that needs no Python, then becomes `PROGRAM COMMAND ARGUMENTS…`.
+pub(crate) fn become_program(
+    repository: &Repository,
+    program: &str,
+    command: &str,
+    arguments: &[OsString],
+) -> Result<ExitCode, Failure> {
+    let mut cargo = repository.cargo();
+    cargo.args(["build", "--message-format", "json-render-diagnostics", "--package", program]);
+    if !stderr().is_terminal() {
+        cargo.arg("--quiet");
+        eprintln!("Building {program} …");
+    }
+    let mut built = run_cargo(cargo)?;
+    let mut child = Command::new(built.remove(program).ok_or_else(|| not_built(program))?);
+    child.arg(command).args(arguments);
+    Err(process::become_command(child))
+}
+
+/// Runs cargo; the programs that it built.
+fn run_cargo(cargo: Command) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let mut built = BTreeMap::new();
+    let status = process::run_with_lines(cargo, |line| built.extend(executable(&line)))?;
+    if !status.success() {
+        return Err(Failure::new(format!("cargo build stopped with {}", process::describe(status)))
+            .advice("see cargo's words above; `cargo xtask doctor` shows whether something is missing"));
+    }
+    Ok(built)
+}
+
 /// Builds, then becomes `BINARY COMMAND ARGUMENTS…`: same process, so its exit code is passed on unchanged and
 /// every signal reaches it.
 pub(crate) fn become_it(
@@ -86,12 +116,7 @@ impl Programs {
                 if build == Build::Alone { "" } else { " and reference-bridge" }
             );
         }
-        let mut built = BTreeMap::new();
-        let status = process::run_with_lines(cargo, |line| built.extend(executable(&line)))?;
-        if !status.success() {
-            return Err(Failure::new(format!("cargo build stopped with {}", process::describe(status)))
-                .advice("see cargo's words above; `cargo xtask doctor` shows whether something is missing"));
-        }
+        let mut built = run_cargo(cargo)?;
         let program = built.remove(binary).ok_or_else(|| not_built(binary))?;
         let worker = match build {
             Build::Alone => program.with_file_name(WORKER),

@@ -36,6 +36,7 @@ Examples:
   cargo xtask checkpoint 01 kv-cache     only these checkpoints
   cargo xtask checkpoint show 03         what a checkpoint demands
   cargo xtask checkpoint --help          all that a run can be asked for
+  cargo xtask check dump.npz --model DIR is this forward pass of somebody's engine right?
   cargo xtask test                       all that must hold before a change is merged
   cargo xtask doctor                     what is missing on this machine
 
@@ -59,6 +60,12 @@ enum Command {
     /// Work with proof bundles: verify one, show its state
     #[command(disable_help_flag = true)]
     Bundle(PassedOn),
+    /// Judge a dump of somebody's forward pass under its model, without Python
+    #[command(disable_help_flag = true)]
+    Check(PassedOn),
+    /// Lay two dumps side by side, without a model
+    #[command(disable_help_flag = true)]
+    Compare(PassedOn),
     /// Measure: speed, memory, the smallest bug that is seen
     #[command(disable_help_flag = true)]
     Bench(PassedOn),
@@ -121,6 +128,12 @@ fn run() -> Result<ExitCode, Failure> {
             &untouched_arguments(),
             conformance::Build::Alone,
         ),
+        Command::Check(_) => {
+            conformance::become_program(&repository, "trialplate", "check", &untouched_arguments())
+        }
+        Command::Compare(_) => {
+            conformance::become_program(&repository, "trialplate", "compare", &untouched_arguments())
+        }
         Command::Bench(_) => bench::run(&repository, &untouched_arguments()),
         Command::Test(arguments) => test::run(&repository, &arguments),
         Command::Fuzz(arguments) => fuzz::run(&repository, &arguments),

@@ -30,7 +30,7 @@ struct Place {
 
 const CORPUS: (&str, &str) = ("mutated-corpus", "its readers are fed what strangers may write");
 
-const PLACES: [Place; 15] = [
+const PLACES: [Place; 16] = [
     Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[CORPUS] },
     Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[CORPUS] },
     Place { name: "graph", needs: &[], may: &[], tests_may: &[] },
@@ -86,6 +86,12 @@ const PLACES: [Place; 15] = [
             "report",
             "tensor-compare",
         ],
+        tests_may: &[],
+    },
+    Place {
+        name: "trialplate",
+        needs: &["capture", "checkpoint-spec", "report"],
+        may: &["graph", "oracle", "proof-bundle", "tensor-compare"],
         tests_may: &[],
     },
     Place { name: "mutated-corpus", needs: &[], may: &[], tests_may: &[] },

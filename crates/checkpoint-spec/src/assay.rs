@@ -5,6 +5,7 @@ mod chained;
 mod evidence;
 mod isolated;
 mod measure;
+mod part;
 mod quorum;
 mod recorded;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use beside::Judged;
 pub(crate) use chained::replica_bounds;
 pub use evidence::{CaseEvidence, ReferenceCaptures, Setting, Source};
+pub use part::{Part, PartAssay, PartObservation, TOKENS, dumpable};
 pub use quorum::QuorumObservation;
 pub(crate) use quorum::scaled_tolerance;
 pub use recorded::recorded;

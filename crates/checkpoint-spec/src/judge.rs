@@ -12,6 +12,7 @@ mod finding;
 #[cfg(test)]
 mod fixtures;
 mod laws;
+mod part;
 mod quorum;
 mod record;
 mod stored;
@@ -22,6 +23,7 @@ use capture::{Case, Identity, Precision, TensorName};
 
 pub use diagnosis::{culprits, diagnose};
 pub use faults::{FaultFacts, fault_case, observe_fault};
+pub use part::{PartFacts, diagnose_part, holds, judge_part};
 
 use crate::assay::CaseAssay;
 use crate::judge::finding::Law;

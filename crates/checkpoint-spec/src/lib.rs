@@ -23,8 +23,8 @@ mod spec;
 
 pub use assay::{
     AssayError, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Judged, Measurement, ORACLE,
-    Observation, QuorumObservation, ReferenceAssay, ReferenceCaptures, Setting, Source, assay,
-    assay_references, assay_subject, derived, recorded,
+    Observation, Part, PartAssay, PartObservation, QuorumObservation, ReferenceAssay, ReferenceCaptures,
+    Setting, Source, TOKENS, assay, assay_references, assay_subject, derived, dumpable, recorded,
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources, fresh};
@@ -34,7 +34,10 @@ pub use determinism::{
     repeat_digest, repeated_activations,
 };
 pub use graph::Architecture;
-pub use judge::{FaultFacts, RunFacts, culprits, diagnose, fault_case, judge, observe_fault};
+pub use judge::{
+    FaultFacts, PartFacts, RunFacts, culprits, diagnose, diagnose_part, fault_case, holds, judge, judge_part,
+    observe_fault,
+};
 pub use laws::{law_bound, law_cases, measure_law, refused_case};
 pub use measured::Measured;
 pub use plan::{Required, Traits, direct_inputs, required};

@@ -7,6 +7,7 @@ mod figures;
 mod laws;
 mod numbers;
 mod outcome;
+mod part;
 mod stored;
 
 use std::fmt;
@@ -22,6 +23,9 @@ pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, K
 pub use figures::{GrowthError, GrowthRow, PeerFigure};
 pub use laws::{LawBound, LawNumbers, LawPlace, Laws};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
+pub use part::{
+    PART_SCHEMA, PartComparison, PartDiagnosis, PartResults, PlacedBug, Reach, RecognisedLayout, UnusedTensor,
+};
 pub use stored::{Keep, StoredTensors};
 
 pub use crate::reason::Reason;

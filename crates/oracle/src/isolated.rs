@@ -1,7 +1,11 @@
 //! One activation, from the inputs that an implementation itself observed.
 
+mod cut;
+
 use capture::{Case, DType, FileError, Tensor, TensorName, TensorSource};
 use graph::{Change, Computation, MutationProblem, Node, Step};
+
+pub use cut::{Computing, Cut};
 
 use crate::apply::{ApplyError, Operand, apply};
 use crate::arithmetic::Bounds;

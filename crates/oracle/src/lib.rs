@@ -44,7 +44,7 @@ pub use arithmetic::{Bounds, Exact, Replica};
 pub use array::{Array, Bounded, Weight};
 pub use chain::{Chain, Computed};
 pub use change::{Action, Numbers};
-pub use isolated::{IsolatedError, Observed, scheduled};
+pub use isolated::{Computing, Cut, IsolatedError, Observed, scheduled};
 pub use model::Model;
 pub use operation::Arithmetic;
 pub use order::Way;

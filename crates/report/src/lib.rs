@@ -7,6 +7,7 @@
 
 mod annotations;
 mod bounds;
+mod check;
 mod command;
 mod faults;
 mod figures;
@@ -27,6 +28,7 @@ mod text;
 mod words;
 
 pub use annotations::annotations;
+pub use check::{check_exit_code, check_html, check_terminal};
 pub use html::html;
 pub use json::{SCHEMA, json};
 pub use junit::junit;

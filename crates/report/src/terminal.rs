@@ -9,6 +9,8 @@ use checkpoint_spec::{CheckpointResult, Comparison, ComparisonVerdict, FaultResu
 use crate::summary;
 use crate::table::{self, Cell};
 use crate::text::{lines, plain, wrap};
+pub(crate) use divergence::numbers as numbers_of;
+
 use crate::{Presentation, command, faults, figures, laws, phrases, repeats, words};
 
 /// Departures and findings shown per checkpoint, unless more is asked for.
@@ -26,7 +28,7 @@ pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// Renders a run for the terminal. No escape sequences unless `presentation.colour`.
 pub fn terminal(results: &Results, presentation: &Presentation) -> String {
-    let mut page = Page { text: String::new(), presentation };
+    let mut page = Page::new(presentation);
     header(&mut page, results);
     checkpoints::write(&mut page, results);
     divergence::write(&mut page, results);
@@ -36,8 +38,7 @@ pub fn terminal(results: &Results, presentation: &Presentation) -> String {
     incidents(&mut page, results);
     remarks(&mut page, results);
     end(&mut page, results);
-    // Runners of GitHub obey `##[command]` anywhere in a line of their log.
-    page.text.replace("##[", "## [")
+    page.finish()
 }
 
 /// The text so far.
@@ -46,28 +47,46 @@ pub(crate) struct Page<'a> {
     presentation: &'a Presentation,
 }
 
-impl Page<'_> {
-    fn line(&mut self, line: &str) {
+impl<'a> Page<'a> {
+    pub(crate) const fn new(presentation: &'a Presentation) -> Self {
+        Self { text: String::new(), presentation }
+    }
+
+    /// The whole text.
+    pub(crate) fn finish(self) -> String {
+        // Runners of GitHub obey `##[command]` anywhere in a line of their log.
+        self.text.replace("##[", "## [")
+    }
+
+    pub(crate) const fn is_verbose(&self) -> bool {
+        self.presentation.verbose
+    }
+
+    pub(crate) const fn is_strict(&self) -> bool {
+        self.presentation.strict
+    }
+
+    pub(crate) fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
     }
 
-    fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         self.text.push('\n');
     }
 
-    fn paint(&self, style: Style, text: &str) -> String {
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         if self.presentation.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    fn heading(&mut self, text: &str) {
+    pub(crate) fn heading(&mut self, text: &str) {
         self.blank();
         let heading = self.paint(BOLD, text);
         self.line(&heading);
     }
 
     /// A label and a text beside it, wrapped.
-    fn entry(&mut self, label: &str, style: Style, text: &str) {
+    pub(crate) fn entry(&mut self, label: &str, style: Style, text: &str) {
         for (position, part) in
             wrap(text, self.presentation.width.saturating_sub(LABEL).max(20)).iter().enumerate()
         {
@@ -77,7 +96,7 @@ impl Page<'_> {
         }
     }
 
-    fn table(&mut self, rows: &[Vec<Cell>], elastic: usize, indent: &str) {
+    pub(crate) fn table(&mut self, rows: &[Vec<Cell>], elastic: usize, indent: &str) {
         let width = self.presentation.width.saturating_sub(indent.len());
         for line in table::render(rows, elastic, width, self.presentation.colour) {
             self.line(&format!("{indent}{line}"));
@@ -298,7 +317,7 @@ fn end(page: &mut Page<'_>, results: &Results) {
     ));
 }
 
-const fn colour(verdict: Verdict) -> Style {
+pub(crate) const fn colour(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Pass => GREEN,
         Verdict::Conditional | Verdict::Blocked | Verdict::Incomplete => YELLOW,

@@ -372,13 +372,13 @@ fn floats<A: Arithmetic<Value = Array<T>>, T: Copy>(
 }
 
 /// As many replicas as the specs ask for; no loaded specs ask for more than there are.
-fn replicas(specs: &SpecSet) -> impl Iterator<Item = Way> {
+pub(super) fn replicas(specs: &SpecSet) -> impl Iterator<Item = Way> {
     Way::REPLICAS.into_iter().take(specs.judging.chained.replicas)
 }
 
 /// What a chained run may be off, by the worst root mean square error of the replicas: as root mean square, and at the worst
 /// element. One rounding of the largest value comes to it, which an exact replica cannot take away.
-fn allowed(specs: &SpecSet, worst: f64, exact: &[f64], unit: f64) -> (f64, f64) {
+pub(super) fn allowed(specs: &SpecSet, worst: f64, exact: &[f64], unit: f64) -> (f64, f64) {
     let of_values = exact.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
     let rms = specs.judging.chained.kappa * worst + unit * of_values;
     let terms = 2.0 * count(exact.len()) / specs.judging.false_alarm.probability;
@@ -465,7 +465,7 @@ fn to_tensor(value: &Operand<Array>) -> Result<Tensor, tensor_compare::TensorErr
     }
 }
 
-fn root_mean_square<T: Copy + Into<f64>>(exact: &[f64], found: &[T]) -> f64 {
+pub(super) fn root_mean_square<T: Copy + Into<f64>>(exact: &[f64], found: &[T]) -> f64 {
     let squares: f64 = exact.iter().zip(found).map(|(exact, &found)| (found.into() - exact).powi(2)).sum();
     (squares / count(exact.len().max(1))).sqrt()
 }

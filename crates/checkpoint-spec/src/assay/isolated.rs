@@ -68,7 +68,7 @@ impl Isolated<'_> {
     }
 
     /// What is there against what must be, within its bound.
-    fn held(
+    pub(super) fn held(
         &self,
         required: &Required,
         actual: &Tensor,

@@ -109,12 +109,12 @@ fn requirements_short(requirements: &[RequirementResult]) -> bool {
 }
 
 /// A requirement that holds and has something to say.
-fn is_warning(requirement: &RequirementResult) -> bool {
+pub(super) fn is_warning(requirement: &RequirementResult) -> bool {
     let said = |finding: &Finding| finding.reason != Reason::Missing;
     requirement.verdict == ComparisonVerdict::Pass && requirement.findings.iter().any(said)
 }
 
-fn examined(
+pub(super) fn examined(
     spec: usize,
     position: usize,
     requirement: &Requirement,

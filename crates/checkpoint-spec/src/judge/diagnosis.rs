@@ -79,7 +79,7 @@ fn named(
 }
 
 /// The largest share of a bound that is used; 0 where bits are the same.
-fn used(statistics: &StatisticsRecord) -> Measured {
+pub(super) fn used(statistics: &StatisticsRecord) -> Measured {
     let Some(budget) = &statistics.budget else { return Measured(0.0) };
     budget.systematic.iter().map(|found| found.used).fold(budget.used, Measured::or_worse)
 }

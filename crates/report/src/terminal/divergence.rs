@@ -34,7 +34,8 @@ pub(super) fn write(page: &mut Page<'_>, results: &Results) {
     page.entry("reproduce", BOLD, &command::reproduce(results, checkpoint, Some(case)));
 }
 
-fn numbers(page: &mut Page<'_>, comparison: &Comparison) {
+/// The numbers of a comparison, one kind a line.
+pub(crate) fn numbers(page: &mut Page<'_>, comparison: &Comparison) {
     page.entry("judged by", Style::new(), &plain(&comparison.reference));
     match &comparison.outcome {
         Outcome::Compared { shape, statistics } => {
