@@ -46,6 +46,12 @@ class Outcome:
     def mismatch(self) -> bool:
         return self.kind.endswith("_mismatch")
 
+    @property
+    def of_subject(self) -> bool:
+        """Whether it is about the subject's tensor; a reference may be called `subject-x`."""
+        own, through = "subject", "`, from which this follows)"
+        return self.side == own or (self.side.startswith(f"{own} (`") and self.side.endswith(through))
+
 
 @dataclass
 class Evidence:

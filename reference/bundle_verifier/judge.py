@@ -64,7 +64,7 @@ def judge_comparison(evidence: Evidence, comparison: Comparison) -> None:
 
 
 def _without_numbers(outcome: Outcome) -> tuple[str, str | None]:
-    by_subject = outcome.side.startswith("subject")
+    by_subject = outcome.of_subject
     if outcome.kind == "missing":
         return ("missing" if by_subject else "incomplete"), "missing"
     return ("fail" if by_subject and outcome.mismatch else "error"), outcome.reason

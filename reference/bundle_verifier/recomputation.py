@@ -155,7 +155,7 @@ class Recomputation:
             return Comparison(case, task, numbers, claimed)
         statistics = found.statistics if isinstance(found, Judged) else found
         own = allowed if claimed is None else claimed
-        chained = None if isinstance(found, Outcome) and found.side.startswith("subject") else own
+        chained = None if isinstance(found, Outcome) and found.of_subject else own
         comparison = Comparison(case, task, numbers_of(statistics), chained)
         if isinstance(found, Judged):
             comparison.apart, comparison.used_apart = margins(found)

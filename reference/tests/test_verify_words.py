@@ -11,6 +11,7 @@ import pytest
 from bundle_author import captures, record, seal, write_bundle, write_specs
 from record_author import measure
 
+from bundle_verifier.evidence import Outcome
 from verify_bundle import main
 
 Results = dict[str, Any]
@@ -326,3 +327,10 @@ def test_the_name_is_of_what_was_judged(bundle: Path, verified: Verified) -> Non
     tags.write_text(f"{hashlib.sha256(info.encode()).hexdigest()}  bag-info.txt\n" + "".join(f"{x}\n" for x in lines))
     code, found = verified(bundle)
     assert (code, "bag-info.txt: expected External-Identifier" in found) == (2, True), found
+
+
+def test_a_reference_named_like_the_subject_is_no_subject() -> None:
+    own = ["subject", "subject (`step0/embd`, from which this follows)"]
+    assert all(Outcome("missing", side).of_subject for side in own)
+    others = ["subject-x@f64", "subject-x@f64 (`step0/embd`, from which this follows)", "subjects", "torch@f64"]
+    assert not any(Outcome("missing", side).of_subject for side in others)

@@ -22,9 +22,10 @@ mod results;
 mod spec;
 
 pub use assay::{
-    AssayError, CaseAssay, CaseEvidence, ExaminedRequirement, ITSELF, Judged, Measurement, ORACLE,
-    Observation, Part, PartAssay, PartObservation, QuorumObservation, ReferenceAssay, ReferenceCaptures,
-    Setting, Source, TOKENS, assay, assay_references, assay_subject, derived, dumpable, recorded,
+    AssayError, CaseAssay, CaseCaptures, CaseEvidence, ExaminedRequirement, ITSELF, Judged, Measurement,
+    ORACLE, Observation, Part, PartAssay, PartObservation, QuorumObservation, ReferenceAssay,
+    ReferenceCaptures, Setting, Source, TOKENS, assay, assay_references, assay_subject, derived, dumpable,
+    recorded,
 };
 pub use budget::confidence;
 pub use cases::{CaseTemplate, Context, Encode, Length, TemplateError, bundled_cases, case_sources, fresh};

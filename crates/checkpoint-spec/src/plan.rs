@@ -128,6 +128,12 @@ impl Plan<'_> {
             );
             return Err(SpecError::Architecture { problem });
         }
+        if let Some(symbol) =
+            self.specs.family.sizes.keys().find(|size| !self.architecture.sizes.contains_key(*size))
+        {
+            let problem = format!("the model gives no size `{symbol}`");
+            return Err(SpecError::Architecture { problem });
+        }
         if layers == 0 {
             return Err(SpecError::Architecture { problem: "the model has no layers".to_owned() });
         }

@@ -8,14 +8,12 @@ mod laws;
 mod numbers;
 mod outcome;
 mod part;
+mod side;
 mod stored;
 
-use std::fmt;
-
-use capture::{Identity, Shape, TensorName};
+use capture::{Identity, TensorName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tensor_compare::DType;
 
 pub use determinism::{Determinism, Difference, Repeat, Repeated};
 pub use diagnosis::{Diagnosis, NamedBug};
@@ -23,9 +21,11 @@ pub use faults::{Extent, FaultObservation, FaultPanel, FaultResult, FaultWord, K
 pub use figures::{GrowthError, GrowthRow, PeerFigure};
 pub use laws::{LawBound, LawNumbers, LawPlace, Laws};
 pub use numbers::{BudgetRecord, ElementRecord, StatisticsRecord, SystematicRecord};
+pub use outcome::Outcome;
 pub use part::{
     PART_SCHEMA, PartComparison, PartDiagnosis, PartResults, PlacedBug, Reach, RecognisedLayout, UnusedTensor,
 };
+pub use side::Side;
 pub use stored::{Keep, StoredTensors};
 
 pub use crate::reason::Reason;
@@ -182,47 +182,6 @@ impl Comparison {
     }
 }
 
-/// The numbers of a comparison, or why there are none.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
-pub enum Outcome {
-    /// Shapes and dtypes match; values were compared.
-    Compared {
-        /// The common shape.
-        shape: Shape,
-        /// The numbers.
-        statistics: Box<StatisticsRecord>,
-    },
-    /// The shapes differ; no value was looked at.
-    ShapeMismatch {
-        /// The shape the spec requires.
-        expected: Shape,
-        /// The shape found.
-        found: Shape,
-        /// Whose tensor it is: `subject` or the reference.
-        side: String,
-    },
-    /// The dtypes differ; no value was looked at.
-    DtypeMismatch {
-        /// The dtype the spec requires.
-        expected: DType,
-        /// The dtype found.
-        found: DType,
-        /// Whose tensor it is.
-        side: String,
-    },
-    /// Not there.
-    Missing {
-        /// Whose tensor it is.
-        side: String,
-    },
-    /// Could not be read.
-    Unreadable {
-        /// What was found.
-        problem: String,
-    },
-}
-
 /// One checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -372,72 +331,6 @@ impl Results {
                 == (&first.activation, &first.case, first.step)
         };
         self.diagnoses.iter().find(is_of_it)
-    }
-}
-
-impl Outcome {
-    /// Elements compared; 0 when nothing was.
-    pub fn elements(&self) -> u64 {
-        self.statistics().map_or(0, |statistics| statistics.elements)
-    }
-
-    /// Argmax flips that count as ties.
-    pub fn ties(&self) -> u64 {
-        self.statistics().map_or(0, |statistics| statistics.ties)
-    }
-
-    /// The numbers, if values were compared.
-    pub fn statistics(&self) -> Option<&StatisticsRecord> {
-        match self {
-            Self::Compared { statistics, .. } => Some(statistics),
-            _ => None,
-        }
-    }
-
-    /// The numbers of a comparison of floats.
-    pub fn float_statistics(&self) -> Option<&StatisticsRecord> {
-        self.statistics().filter(|statistics| statistics.max_ulp.is_some())
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Compared { statistics, .. } if statistics.violations == 0 => {
-                let budget = statistics.budget.as_ref();
-                match budget.and_then(BudgetRecord::systematic_violation) {
-                    Some(found) => return write!(f, "systematic error: {found}"),
-                    None => write!(f, "{} elements compared", statistics.elements)?,
-                }
-                match budget.filter(|budget| budget.violations > 0) {
-                    Some(budget) => write!(
-                        f,
-                        ", {} outside the rounding budget, which is used up {:.3e} times",
-                        budget.violations, budget.used.0
-                    ),
-                    None => write!(f, ", root mean square error {:.3e}", statistics.rmse.0),
-                }
-            }
-            Self::Compared { statistics, .. } => {
-                write!(f, "{} of {} elements out of bounds", statistics.violations, statistics.elements)?;
-                match statistics.worst.first() {
-                    Some(e) => write!(
-                        f,
-                        ", worst at {:?}: {:?} found, {:?} expected, apart by {:?}, allowed {:?}",
-                        e.index, e.actual.0, e.expected.0, e.error.0, e.allowed.0
-                    ),
-                    None => Ok(()),
-                }
-            }
-            Self::ShapeMismatch { expected, found, side } => {
-                write!(f, "{side} has shape {found}, {expected} is required; values were not compared")
-            }
-            Self::DtypeMismatch { expected, found, side } => {
-                write!(f, "{side} has dtype {found}, {expected} is required; values were not compared")
-            }
-            Self::Missing { side } => write!(f, "missing from {side}"),
-            Self::Unreadable { problem } => write!(f, "unreadable: {problem}"),
-        }
     }
 }
 

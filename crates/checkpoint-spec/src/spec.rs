@@ -1,6 +1,7 @@
 //! Spec files: one per checkpoint, read strictly.
 
 mod check;
+mod error;
 mod fault;
 mod judging;
 mod law;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tensor_compare::Tolerance;
 
 pub use check::Check;
+pub use error::SpecError;
 pub use fault::{FaultJudge, FaultSpec, Need};
 pub use judging::Judging;
 pub use law::{Arithmetic, LawId, LawSpec};
@@ -372,39 +374,4 @@ impl Golden {
         let name = model.split_once('@').map_or(model, |(name, _revision)| name);
         self.models.iter().any(|known| known == name)
     }
-}
-
-/// Why a spec is none.
-#[derive(Debug, thiserror::Error)]
-pub enum SpecError {
-    /// Not TOML, or not of the schema.
-    #[error("spec {file}: {problem}")]
-    Syntax {
-        /// The file.
-        file: String,
-        /// What is wrong, and where.
-        problem: String,
-    },
-    /// Of the schema, but contradicting itself.
-    #[error("spec {file}: {problem}")]
-    Inconsistent {
-        /// The file.
-        file: String,
-        /// What contradicts what.
-        problem: String,
-    },
-    /// The specs do not fit the model.
-    #[error("the specs do not fit the model: {problem}")]
-    Architecture {
-        /// What does not fit.
-        problem: String,
-    },
-    /// No such family.
-    #[error("no specs for the family `{family}`; there are specs for: {known}")]
-    UnknownFamily {
-        /// The family asked for.
-        family: String,
-        /// Those that there are.
-        known: String,
-    },
 }

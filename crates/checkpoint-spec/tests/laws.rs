@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capture::{Case, DType, Tensor, TensorName};
 use checkpoint_spec::{
-    CheckpointResult, ComparisonVerdict, Outcome, Reason, Reservation, Results, Traits, Verdict,
+    CheckpointResult, ComparisonVerdict, Outcome, Reason, Reservation, Results, Side, Traits, Verdict,
 };
 use support::model;
 use support::{Cast, Scene, checkpoint, comparisons, usual_case};
@@ -99,7 +99,7 @@ fn another_dtype_is_not_converted() {
     .results();
     assert_eq!(checkpoint(&results, "08").verdict, Verdict::Fail);
     for comparison in comparisons(&results, LOGITS) {
-        let (expected, found, side) = (DType::F32, DType::F64, "subject".to_owned());
+        let (expected, found, side) = (DType::F32, DType::F64, Side::Subject);
         assert_eq!(comparison.outcome, Outcome::DtypeMismatch { expected, found, side });
         assert_eq!(comparison.reason, Some(Reason::DType));
     }

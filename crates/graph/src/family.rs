@@ -11,6 +11,9 @@ use crate::expression::evaluate;
 use crate::template::in_layer;
 use crate::{Architecture, Condition, Conditional, FamilyError, FeatureSpec, conditional};
 
+/// Sizes that every family has: context, width, heads, vocabulary.
+const NEEDED: [&str; 4] = ["C", "D", "H", "V"];
+
 /// A family of models that one graph describes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,7 +171,10 @@ impl Family {
         for name in family.constants.values().flat_map(named).chain(family.weights.iter().flat_map(named)) {
             family.knows_feature(name).map_err(syntax)?;
         }
-        Ok(family)
+        match NEEDED.into_iter().find(|symbol| !family.sizes.contains_key(*symbol)) {
+            Some(symbol) => Err(syntax(format!("there is no size `{symbol}`, by which cases are made"))),
+            None => Ok(family),
+        }
     }
 
     /// # Errors

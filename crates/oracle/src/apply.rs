@@ -7,48 +7,15 @@ use graph::{
     Computation, Constant, GeluForm, NamedScale, Node, Operation, RESULT, RopeScaling, ScoreScale, Step, Wave,
 };
 
-use crate::change::{Numbers, change};
+use crate::change::change;
 use crate::operation::{
-    Activation, CausalMask, LayerNorm, Layout, Linear, RmsNorm, Rope, RopeTable, Rows, RowsError, Scaling,
-    Scores, Softmax,
+    Activation, CausalMask, LayerNorm, Layout, Linear, RmsNorm, Rope, RopeTable, Rows, Scaling, Scores,
+    Softmax,
 };
 use crate::operation::{
     activation, heads, layer_norm, moved, rms_norm, rope_table, softmax, weighted_values,
 };
-use crate::{Arithmetic, Array, Model, Weight};
-
-/// What an activation holds.
-#[derive(Clone, Debug)]
-pub enum Operand<V> {
-    /// Floats.
-    Floats(V),
-    /// Token ids.
-    Tokens(Array<i64>),
-}
-
-/// Why an activation cannot be computed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// A token or a position has no row.
-    #[error(transparent)]
-    Rows(#[from] RowsError),
-    /// The model lacks something that the graph names.
-    #[error("`{name}` needs {what}, which the model does not have")]
-    Lacks {
-        /// The activation.
-        name: String,
-        /// A weight, a constant or an input.
-        what: String,
-    },
-    /// Inputs do not fit the operation.
-    #[error("`{name}`: {problem}")]
-    Inputs {
-        /// The activation.
-        name: String,
-        /// What was found and what was expected.
-        problem: String,
-    },
-}
+use crate::{ApplyError, Arithmetic, Array, Model, Operand, Weight};
 
 /// Computes a node of the model's graph in a step, as a computation says. `inputs` are in the order of
 /// [`Computation::inputs`]; `past` is the node's own value of the step before.
@@ -411,27 +378,6 @@ impl<A: Arithmetic> Application<'_, A> {
 
     fn problem(&self, problem: String) -> ApplyError {
         ApplyError::Inputs { name: self.node.name.clone(), problem }
-    }
-}
-
-impl<V: Numbers> Operand<V> {
-    /// Whether both hold the same bits.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Floats(a), Self::Floats(b)) => a.is_same(b),
-            (Self::Tokens(a), Self::Tokens(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-impl<V: Clone> Operand<V> {
-    /// The shape of what it holds.
-    pub(crate) fn shape<A: Arithmetic<Value = V>>(&self) -> Vec<usize> {
-        match self {
-            Self::Floats(value) => A::dimensions(value).to_vec(),
-            Self::Tokens(ids) => ids.shape.clone(),
-        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use graph::{Computation, Node, Operation, Step};
 
-use crate::apply::{ApplyError, Operand, apply};
+use crate::apply::apply;
 use crate::change::Numbers;
-use crate::{Arithmetic, Array, Model};
+use crate::{ApplyError, Arithmetic, Array, Model, Operand};
 
 /// Everything that a step computed, by name.
 pub type Computed<V> = BTreeMap<String, Arc<Operand<V>>>;

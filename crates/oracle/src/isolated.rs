@@ -7,9 +7,9 @@ use graph::{Change, Computation, MutationProblem, Node, Step};
 
 pub use cut::{Computing, Cut};
 
-use crate::apply::{ApplyError, Operand, apply};
+use crate::apply::apply;
 use crate::arithmetic::Bounds;
-use crate::{Array, Bounded, Model, Rounding};
+use crate::{ApplyError, Array, Bounded, Model, Operand, Rounding};
 
 /// The activations of one implementation in one case.
 pub struct Observed<'a> {

@@ -9,7 +9,8 @@ use capture::{DType, Identity, Precision};
 use checkpoint_spec::{
     Architecture, CaseSummary, CheckpointResult, Comparison, ComparisonVerdict, Diagnosis, Divergence,
     Finding, GrowthError, GrowthRow, Incident, Measured, Mode, NamedBug, NotApplicable, Outcome, PeerFigure,
-    Quorum, RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, StoredTensors, Verdict, Voice,
+    Quorum, RESULTS_SCHEMA, Reason, RequirementResult, Reservation, Results, Side, StoredTensors, Verdict,
+    Voice,
 };
 use tensor_compare::NonFinite;
 
@@ -316,8 +317,7 @@ pub(crate) fn incomplete() -> Results {
 /// A dtype that differs and a file that cannot be read.
 pub(crate) fn unreadable() -> Results {
     let mut results = passing();
-    let dtype =
-        Outcome::DtypeMismatch { expected: DType::F32, found: DType::F64, side: "subject".to_owned() };
+    let dtype = Outcome::DtypeMismatch { expected: DType::F32, found: DType::F64, side: Side::Subject };
     let problem = Outcome::Unreadable { problem: "torch.safetensors: 12 bytes, 24 expected".to_owned() };
     let mut nan = out_of_budget("mlp.out", f64::NAN);
     let statistics = statistics_of(&mut nan);

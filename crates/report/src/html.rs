@@ -1,5 +1,6 @@
 //! The report as one self-contained page: no script, no external resource, light and dark.
 
+mod cards;
 mod growth;
 mod peers;
 mod view;

@@ -175,7 +175,7 @@ fn layout(outcome: &Outcome) -> Value {
         "found_shape": found_shape,
         "dtype": dtype,
         "found_dtype": found_dtype,
-        "side": whose.map(|side| text(side)),
+        "side": whose.map(|side| text(&side.to_string())),
         "problem": problem.map(|problem| text(problem)),
     })
 }

@@ -1,5 +1,7 @@
 //! Text from outside, made harmless: names and messages come from programs under test.
 
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// One line. Control characters, invisible characters and those that reorder what is read are shown as escapes
@@ -22,9 +24,10 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    matches!(category, Control | Format | LineSeparator | ParagraphSeparator)
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 /// Columns that a text takes on a terminal.
@@ -73,6 +76,17 @@ fn fitting(chars: impl Iterator<Item = char>, width: usize) -> Vec<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_shown_and_what_is_seen_is_left() {
+        for hidden in
+            ['\u{61c}', '\u{2066}', '\u{feff}', '\u{fffa}', '\u{e0041}', '\u{2065}', '\u{ad}', '\u{3164}']
+        {
+            assert_eq!(plain(&hidden.to_string()), hidden.escape_unicode().to_string());
+        }
+        let seen = "Größe 2⁻²⁴ ≤ κ·√n … 模型 🙂";
+        assert_eq!(plain(seen), seen);
+    }
 
     #[test]
     fn nothing_deceptive_is_left() {

@@ -11,7 +11,7 @@ use crate::lanes::{BLOCK, count, count_pairs, largest, largest_integer, smallest
 use crate::number::{Judged, Number};
 use crate::partial::{Partial, larger};
 use crate::statistics::{Criterion, Statistics};
-use crate::worst::{Candidate, Class, share};
+use crate::worst::{Candidate, Class, rank_base, reaches, share};
 use crate::{DType, MatchedPair, OraclePair, TensorView};
 
 /// Elements that one thread takes at a time.
@@ -304,23 +304,6 @@ impl Partial {
         let threshold = self.worst.threshold();
         if threshold < self.highest_rank { threshold } else { self.highest_rank }
     }
-}
-
-/// What an error is divided by to rank it: the error allowed. Where none is, errors are ranked as they are.
-#[inline(always)]
-fn rank_base(criterion: Criterion, expected: f64) -> f64 {
-    match criterion {
-        Criterion::BitExact => 1.0,
-        Criterion::Classic(tolerance) => tolerance.allowed(expected),
-    }
-}
-
-/// Whether an error above 0 may be the given share of `base`, or more. Never wrongly false: where the exact product is at
-/// most `error`, so is the rounded one, for `error` itself is representable. What cannot be compared (0·∞) is reached.
-#[inline(always)]
-fn reaches(error: f64, base: f64, share: f64) -> bool {
-    let below = error < share * base;
-    error > 0.0 && !below
 }
 
 /// Whether two finite values satisfy the criterion.

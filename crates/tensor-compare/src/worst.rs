@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::Shape;
-use crate::statistics::{Element, Statistics};
+use crate::statistics::{Criterion, Element, Statistics};
 
 /// Why an element is among the worst; later is worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +99,23 @@ impl Worst {
         };
         self.kept.into_iter().map(element).collect()
     }
+}
+
+/// What an error is divided by to rank it: the error allowed. Where none is, errors are ranked as they are.
+#[inline(always)]
+pub(crate) fn rank_base(criterion: Criterion, expected: f64) -> f64 {
+    match criterion {
+        Criterion::BitExact => 1.0,
+        Criterion::Classic(tolerance) => tolerance.allowed(expected),
+    }
+}
+
+/// Whether an error above 0 may be the given share of `base`, or more. Never wrongly false: where the exact product is at
+/// most `error`, so is the rounded one, for `error` itself is representable. What cannot be compared (0·∞) is reached.
+#[inline(always)]
+pub(crate) fn reaches(error: f64, base: f64, share: f64) -> bool {
+    let below = error < share * base;
+    error > 0.0 && !below
 }
 
 #[cfg(test)]

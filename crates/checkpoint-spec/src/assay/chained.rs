@@ -13,10 +13,10 @@ use tensor_compare::Tolerance;
 
 use super::measure::{IntoOutcome, against_oracle, fetch, unbounded, unreadable};
 use super::quorum::agreement;
-use super::{CaseEvidence, Measurement, ORACLE, Observation, QuorumObservation, Setting, Source};
+use super::{CaseEvidence, Measurement, ORACLE, Observation, QuorumObservation, Setting, Source, oracle};
 use crate::budget::half_format;
 use crate::plan::Required;
-use crate::results::{Mode, Outcome};
+use crate::results::{Mode, Outcome, Side};
 use crate::spec::{Derivation, Judgement, Rule};
 use crate::{Measured, SpecSet};
 
@@ -92,7 +92,7 @@ impl<'a> Pass<'a> {
     /// Holds the first reference at f64 to the graph.
     fn hold_voice(&mut self, required: &Required, tensor: &Tensor) {
         if let Some(first) = self.evidence.references.first() {
-            let side = first.at(Precision::F64);
+            let side = Side::Reference(first.at(Precision::F64));
             let roundings = self.setting.specs.judging.quorum.roundings;
             let outcome = super::measure::fetch_f64(first.f64, &side, required)
                 .map(|voice| agreement(&voice, tensor, roundings))
@@ -112,8 +112,8 @@ impl<'a> Pass<'a> {
         let tolerance = ceiling(self.setting, required);
         let (name, source) = &self.measured[index];
         let measure = || {
-            let actual = fetch(*source, name, required)?;
-            against_oracle(&actual, tensor, tolerance, None, ORACLE)
+            let actual = fetch(*source, &Side::Reference(name.clone()), required)?;
+            against_oracle(&actual, tensor, tolerance, None, &oracle())
         };
         self.passed.measured.insert((required.name.clone(), index), measure().into_outcome());
     }
@@ -216,7 +216,7 @@ impl Passed {
 }
 
 fn outcome(found: Option<&Outcome>) -> Outcome {
-    found.cloned().unwrap_or_else(|| Outcome::Missing { side: ORACLE.to_owned() })
+    found.cloned().unwrap_or_else(|| Outcome::Missing { side: oracle() })
 }
 
 /// Whether the graph gives a tensor: from an operation, or as what is generated.
@@ -242,8 +242,8 @@ pub(super) fn by_replicas(
 ) -> (Outcome, Option<Measured>) {
     let mut allowed = None;
     let mut judge = || {
-        let model = setting.model.ok_or(Outcome::Missing { side: ORACLE.to_owned() })?;
-        let actual = fetch(evidence.subject, "subject", required)?;
+        let model = setting.model.ok_or(Outcome::Missing { side: oracle() })?;
+        let actual = fetch(evidence.subject, &Side::Subject, required)?;
         let generated = TensorName::of_case(&*model.graph.family.roles.generated);
         let fed = fed(evidence.case, evidence.subject, &generated);
         let anew = match known {
@@ -253,7 +253,7 @@ pub(super) fn by_replicas(
         let bound = anew.as_ref().or(known).ok_or_else(|| unreadable("no replica was run"))?;
         allowed = Some(Measured(bound.rms));
         let tolerance = Tolerance::new(bound.largest, 0.0).map_err(unreadable)?;
-        against_oracle(&actual, &bound.exact, tolerance, None, ORACLE)
+        against_oracle(&actual, &bound.exact, tolerance, None, &oracle())
     };
     let outcome = judge().into_outcome();
     (outcome, allowed)

@@ -6,9 +6,9 @@ use oracle::{Array, Bounded, Observed, Operand, Rounding};
 use tensor_compare::{DType, RoundingBudget, TensorError};
 
 use super::measure::{IntoOutcome, against_oracle, fetch, same_bits, unbounded, unreadable};
-use super::{ORACLE, Setting, Source};
+use super::{Setting, Source, oracle};
 use crate::plan::{Required, direct_inputs};
-use crate::results::Outcome;
+use crate::results::{Outcome, Side};
 use crate::spec::{Derivation, Judgement, Rule};
 
 /// One implementation's activations of one case.
@@ -19,8 +19,8 @@ pub(super) struct Isolated<'a> {
     pub(super) case: &'a Case,
     /// What it left.
     pub(super) source: Source<'a>,
-    /// `subject`, `torch@f32`.
-    pub(super) side: &'a str,
+    /// Whose it is.
+    pub(super) side: &'a Side,
     /// What it computes in.
     pub(super) precision: Precision,
     /// The rules of all activations.
@@ -62,8 +62,8 @@ impl Isolated<'_> {
     }
 
     fn observed(&self) -> Result<Observed<'_>, Outcome> {
-        let model = self.setting.model.ok_or(Outcome::Missing { side: ORACLE.to_owned() })?;
-        let source = self.source.ok_or_else(|| Outcome::Missing { side: self.side.to_owned() })?;
+        let model = self.setting.model.ok_or(Outcome::Missing { side: oracle() })?;
+        let source = self.source.ok_or_else(|| Outcome::Missing { side: self.side.clone() })?;
         Ok(Observed { model, case: self.case, source, rules: self.rules })
     }
 
@@ -122,7 +122,7 @@ impl Isolated<'_> {
     }
 
     fn weight_digest(&self, required: &Required) -> Result<Built, Outcome> {
-        let model = self.setting.model.ok_or(Outcome::Missing { side: ORACLE.to_owned() })?;
+        let model = self.setting.model.ok_or(Outcome::Missing { side: oracle() })?;
         let name = required.name.activation.trim_start_matches("weights.");
         let digest = model.weights.digest(name);
         let digest = digest.ok_or_else(|| unreadable(format!("the model has no weight `{name}`")))?;
@@ -184,8 +184,8 @@ impl Isolated<'_> {
 type Built = Result<Tensor, TensorError>;
 
 /// An activation from which others follow.
-fn own(source: Option<&dyn TensorSource>, side: &str, name: &TensorName) -> Result<Tensor, Outcome> {
-    let missing = || Outcome::Missing { side: format!("{side} (`{name}`, from which this follows)") };
+fn own(source: Option<&dyn TensorSource>, side: &Side, name: &TensorName) -> Result<Tensor, Outcome> {
+    let missing = || Outcome::Missing { side: side.input(name) };
     source.ok_or_else(missing)?.tensor(name).map_err(unreadable)?.ok_or_else(missing)
 }
 

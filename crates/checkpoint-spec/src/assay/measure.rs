@@ -7,12 +7,12 @@ use tensor_compare::{
 };
 
 use crate::plan::Required;
-use crate::results::{Outcome, StatisticsRecord};
+use crate::results::{Outcome, Side, StatisticsRecord};
 
 /// The tensor with the required layout, or the outcome that stands for its absence.
 pub(super) fn fetch(
     source: Option<&dyn TensorSource>,
-    side: &str,
+    side: &Side,
     required: &Required,
 ) -> Result<Tensor, Outcome> {
     fetch_as(source, side, required, required.dtype)
@@ -21,7 +21,7 @@ pub(super) fn fetch(
 /// Like [`fetch`], for a float activation of an f64 capture.
 pub(super) fn fetch_f64(
     source: Option<&dyn TensorSource>,
-    side: &str,
+    side: &Side,
     required: &Required,
 ) -> Result<Tensor, Outcome> {
     let dtype = if required.dtype.is_float() { DType::F64 } else { required.dtype };
@@ -30,11 +30,11 @@ pub(super) fn fetch_f64(
 
 fn fetch_as(
     source: Option<&dyn TensorSource>,
-    side: &str,
+    side: &Side,
     required: &Required,
     dtype: DType,
 ) -> Result<Tensor, Outcome> {
-    let missing = || Outcome::Missing { side: side.to_owned() };
+    let missing = || Outcome::Missing { side: side.clone() };
     let tensor = match source.ok_or_else(missing)?.tensor(&required.name) {
         Ok(found) => found.ok_or_else(missing)?,
         Err(error) => return Err(unreadable(error)),
@@ -43,8 +43,8 @@ fn fetch_as(
     Ok(tensor)
 }
 
-pub(super) fn mismatch_outcome(mismatch: LayoutMismatch, side: &str) -> Outcome {
-    let side = side.to_owned();
+pub(super) fn mismatch_outcome(mismatch: LayoutMismatch, side: &Side) -> Outcome {
+    let side = side.clone();
     match mismatch {
         LayoutMismatch::Shape { expected, found } => Outcome::ShapeMismatch { expected, found, side },
         LayoutMismatch::DType { expected, found } => Outcome::DtypeMismatch { expected, found, side },
@@ -67,14 +67,14 @@ pub(super) fn compared(
 }
 
 /// The numbers of two tensors of one dtype.
-pub(super) fn matched(actual: &Tensor, expected: &Tensor, criterion: Criterion, side: &str) -> Outcome {
+pub(super) fn matched(actual: &Tensor, expected: &Tensor, criterion: Criterion, side: &Side) -> Outcome {
     match MatchedPair::new(actual.view(), expected.view()) {
         Ok(pair) => compared(actual, &compare(pair, criterion), None),
         Err(mismatch) => mismatch_outcome(mismatch, side),
     }
 }
 
-pub(super) fn same_bits(actual: &Tensor, expected: &Tensor, side: &str) -> Outcome {
+pub(super) fn same_bits(actual: &Tensor, expected: &Tensor, side: &Side) -> Outcome {
     matched(actual, expected, Criterion::BitExact, side)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn against_oracle(
     oracle: &Tensor,
     tolerance: Tolerance,
     budget: Option<(&Tensor, &RoundingBudget)>,
-    side: &str,
+    side: &Side,
 ) -> Result<Outcome, Outcome> {
     let magnitude = budget.map(|(magnitude, _)| magnitude.view());
     let pair = OraclePair::new(actual.view(), actual.dtype(), oracle.view(), magnitude)

@@ -19,11 +19,11 @@ use tensor_compare::{DType, Tolerance};
 use super::chained::{allowed, replicas};
 use super::isolated::Isolated;
 use super::measure::{IntoOutcome, against_oracle, fetch, same_bits, unreadable};
-use super::{AssayError, Assayer, CaseEvidence, ExaminedRequirement, ORACLE, Observation, Setting};
+use super::{AssayError, Assayer, CaseEvidence, ExaminedRequirement, ORACLE, Observation, Setting, oracle};
 use crate::Measured;
 use crate::budget::half_format;
 use crate::plan::{Required, Traits, required};
-use crate::results::{Mode, Outcome};
+use crate::results::{Mode, Outcome, Side};
 use crate::spec::Check;
 use crate::spec::{Judgement, Kind, Rule, SpecError};
 
@@ -162,7 +162,7 @@ impl<'a> Part<'a> {
                 }
             },
             Some(Judgement::Rule(Rule::Exact { .. })) => {
-                Outcome::Missing { side: "a reference with a tokenizer".to_owned() }
+                Outcome::Missing { side: Side::Reference("a reference with a tokenizer".to_owned()) }
             }
             Some(Judgement::Rule(Rule::Derived { .. })) => self.isolated().judge(required),
             Some(Judgement::Rule(Rule::Chained { .. })) => {
@@ -188,13 +188,13 @@ impl<'a> Part<'a> {
     fn cut(&self, required: &Required, changed: &BTreeMap<String, Computation>) -> Result<Cut, Outcome> {
         let cut = self.observed()?.cut(&required.name, changed).map_err(unreadable)?;
         if cut.from_tokens && !self.tokens {
-            return Err(Outcome::Missing { side: TOKENS.to_owned() });
+            return Err(Outcome::Missing { side: Side::Reference(TOKENS.to_owned()) });
         }
         Ok(cut)
     }
 
     fn observed(&self) -> Result<Observed<'_>, Outcome> {
-        let model = self.setting.model.ok_or(Outcome::Missing { side: ORACLE.to_owned() })?;
+        let model = self.setting.model.ok_or(Outcome::Missing { side: oracle() })?;
         Ok(Observed { model, case: self.evidence.case, source: &self.usable, rules: &self.rules })
     }
 
@@ -203,7 +203,7 @@ impl<'a> Part<'a> {
             setting: self.setting,
             case: self.evidence.case,
             source: Some(&self.usable),
-            side: "subject",
+            side: &Side::Subject,
             precision: self.setting.precision(),
             rules: &self.rules,
         }
@@ -215,7 +215,7 @@ impl<'a> Part<'a> {
         cut: &Cut,
         changed: &BTreeMap<String, Computation>,
     ) -> Result<Outcome, Outcome> {
-        let actual = fetch(self.evidence.subject, "subject", required)?;
+        let actual = fetch(self.evidence.subject, &Side::Subject, required)?;
         let expected = self.observed()?.across(cut, &Bounding(&self.rules), changed).map_err(unreadable)?;
         self.isolated().held(required, &actual, expected)
     }
@@ -249,13 +249,13 @@ impl<'a> Part<'a> {
         changed: &BTreeMap<String, Computation>,
         may_be: &mut Option<Measured>,
     ) -> Result<Outcome, Outcome> {
-        let actual = fetch(self.evidence.subject, "subject", required)?;
+        let actual = fetch(self.evidence.subject, &Side::Subject, required)?;
         let exact = self.exact(cut, changed)?;
         let (rms, largest) = self.allowed(&required.name, &exact)?;
         *may_be = Some(Measured(rms));
         let expected = Tensor::from_f64(&exact.shape, &exact.values).map_err(unreadable)?;
         let tolerance = Tolerance::new(largest, 0.0).map_err(unreadable)?;
-        against_oracle(&actual, &expected, tolerance, None, ORACLE)
+        against_oracle(&actual, &expected, tolerance, None, &oracle())
     }
 
     fn exact(&self, cut: &Cut, changed: &BTreeMap<String, Computation>) -> Result<Array, Outcome> {
@@ -272,7 +272,7 @@ impl<'a> Part<'a> {
         required: &Required,
         changed: &BTreeMap<String, Computation>,
     ) -> Result<Outcome, Outcome> {
-        let actual = fetch(self.evidence.subject, "subject", required)?;
+        let actual = fetch(self.evidence.subject, &Side::Subject, required)?;
         let roles = &self.setting.specs.family.roles;
         let logits = TensorName { step: required.name.step, activation: roles.last_logits.clone() };
         let names = self.usable.names();
@@ -296,7 +296,7 @@ impl<'a> Part<'a> {
             }
         }
         let expected = Tensor::from_i64(actual.shape().dimensions(), &expected).map_err(unreadable)?;
-        let mut outcome = same_bits(&actual, &expected, "subject");
+        let mut outcome = same_bits(&actual, &expected, &Side::Subject);
         if let Outcome::Compared { statistics, .. } = &mut outcome {
             statistics.ties = ties;
         }

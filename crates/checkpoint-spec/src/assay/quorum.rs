@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use tensor_compare::{Criterion, MatchedPair, Tolerance, compare};
 
 use super::measure::{IntoOutcome, compared, fetch_f64, mismatch_outcome};
-use super::{CaseEvidence, Setting};
+use super::{CaseEvidence, ReferenceCaptures, Setting};
 use crate::plan::{Traits, required};
-use crate::results::Outcome;
+use crate::results::{Outcome, Side};
 use crate::spec::SpecError;
 
 /// One activation of two voices.
@@ -35,7 +35,8 @@ pub(super) fn observe(
     let plan = required(setting.specs, setting.architecture, evidence.case, traits, Precision::F64)?;
     let mut observations = Vec::new();
     for other in others {
-        let [a, b] = [other, first].map(|reference| (reference.f64, reference.at(Precision::F64)));
+        let side = |reference: &ReferenceCaptures<'_>| Side::Reference(reference.at(Precision::F64));
+        let [a, b] = [other, first].map(|reference| (reference.f64, side(reference)));
         observations.par_extend(plan.par_iter().map(|required| {
             let outcome = fetch_f64(a.0, &a.1, required)
                 .and_then(|actual| Ok(agreement(&actual, &fetch_f64(b.0, &b.1, required)?, roundings)))
@@ -53,7 +54,7 @@ pub(super) fn agreement(actual: &Tensor, expected: &Tensor, roundings: f64) -> O
         if expected.dtype().is_float() { scaled_tolerance(expected, roundings) } else { Criterion::BitExact };
     match MatchedPair::new(actual.view(), expected.view()) {
         Ok(pair) => compared(actual, &compare(pair, criterion), None),
-        Err(mismatch) => mismatch_outcome(mismatch, "reference"),
+        Err(mismatch) => mismatch_outcome(mismatch, &Side::Reference("reference".to_owned())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One comparison: numbers → verdict and reason.
 
 use crate::assay::Observation;
-use crate::results::{ComparisonVerdict, Mode, Outcome, Reason, StatisticsRecord};
+use crate::results::{ComparisonVerdict, Mode, Outcome, Reason, Side, StatisticsRecord};
 use crate::spec::{NonFinitePolicy, SpecSet};
 
 /// What observations mean under the specs of a run.
@@ -42,8 +42,8 @@ fn finding(law: Law<'_>, observation: &Observation) -> (ComparisonVerdict, Optio
     }
 }
 
-fn by_side(side: &str, subject: ComparisonVerdict, reference: ComparisonVerdict) -> ComparisonVerdict {
-    if side.starts_with("subject") { subject } else { reference }
+fn by_side(side: &Side, subject: ComparisonVerdict, reference: ComparisonVerdict) -> ComparisonVerdict {
+    if side.is_subject() { subject } else { reference }
 }
 
 fn reason(law: Law<'_>, observation: &Observation, statistics: &StatisticsRecord) -> Option<Reason> {

@@ -114,7 +114,7 @@ pub(super) fn failed() -> Outcome {
 }
 
 pub(super) fn missing(side: &str) -> Outcome {
-    Outcome::Missing { side: side.to_owned() }
+    Outcome::Missing { side: side.to_owned().into() }
 }
 
 /// Of the activation whose spec has this name, under the name that layer 0 gives it, in step 0.

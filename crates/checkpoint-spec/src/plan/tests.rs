@@ -214,7 +214,7 @@ fn a_model_that_does_not_fit_is_an_error() {
     reject(&Architecture { family: "llama".to_owned(), ..architecture(1) }, "`llama`");
     let mut headless = architecture(1);
     headless.sizes.remove("Dh");
-    reject(&headless, "`h.{l}.attn.q` has the shape [B, S, H, Dh]");
+    reject(&headless, "gives no size `Dh`");
     let mut huge = architecture(1);
     huge.sizes.insert("V".to_owned(), usize::MAX / 2);
     reject(&huge, "more elements than memory");

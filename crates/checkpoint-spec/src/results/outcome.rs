@@ -1,14 +1,123 @@
-//! Reading outcomes, which are most of a record. `kind` comes first, as it is written: fields are then read where they
-//! stand, and not kept aside until their kind is known, which takes several times as long.
+//! What came of a comparison. Outcomes are most of a record: `kind` comes first, and fields are read where they stand, not kept
+//! aside until their kind is known, which takes several times as long.
 
 use std::fmt;
 
 use capture::Shape;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use tensor_compare::DType;
 
-use super::{Outcome, StatisticsRecord};
+use super::{BudgetRecord, Side, StatisticsRecord};
+
+/// The numbers of a comparison, or why there are none.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
+pub enum Outcome {
+    /// Shapes and dtypes match; values were compared.
+    Compared {
+        /// The common shape.
+        shape: Shape,
+        /// The numbers.
+        statistics: Box<StatisticsRecord>,
+    },
+    /// The shapes differ; no value was looked at.
+    ShapeMismatch {
+        /// The shape the spec requires.
+        expected: Shape,
+        /// The shape found.
+        found: Shape,
+        /// Whose tensor it is.
+        side: Side,
+    },
+    /// The dtypes differ; no value was looked at.
+    DtypeMismatch {
+        /// The dtype the spec requires.
+        expected: DType,
+        /// The dtype found.
+        found: DType,
+        /// Whose tensor it is.
+        side: Side,
+    },
+    /// Not there.
+    Missing {
+        /// Whose tensor it is.
+        side: Side,
+    },
+    /// Could not be read.
+    Unreadable {
+        /// What was found.
+        problem: String,
+    },
+}
+
+impl Outcome {
+    /// Elements compared; 0 when nothing was.
+    pub fn elements(&self) -> u64 {
+        self.statistics().map_or(0, |statistics| statistics.elements)
+    }
+
+    /// Argmax flips that count as ties.
+    pub fn ties(&self) -> u64 {
+        self.statistics().map_or(0, |statistics| statistics.ties)
+    }
+
+    /// The numbers, if values were compared.
+    pub fn statistics(&self) -> Option<&StatisticsRecord> {
+        match self {
+            Self::Compared { statistics, .. } => Some(statistics),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a comparison of floats.
+    pub fn float_statistics(&self) -> Option<&StatisticsRecord> {
+        self.statistics().filter(|statistics| statistics.max_ulp.is_some())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compared { statistics, .. } if statistics.violations == 0 => {
+                let budget = statistics.budget.as_ref();
+                match budget.and_then(BudgetRecord::systematic_violation) {
+                    Some(found) => return write!(f, "systematic error: {found}"),
+                    None => write!(f, "{} elements compared", statistics.elements)?,
+                }
+                match budget.filter(|budget| budget.violations > 0) {
+                    Some(budget) => write!(
+                        f,
+                        ", {} outside the rounding budget, which is used up {:.3e} times",
+                        budget.violations, budget.used.0
+                    ),
+                    None => write!(f, ", root mean square error {:.3e}", statistics.rmse.0),
+                }
+            }
+            Self::Compared { statistics, .. } => {
+                write!(f, "{} of {} elements out of bounds", statistics.violations, statistics.elements)?;
+                match statistics.worst.first() {
+                    Some(e) => write!(
+                        f,
+                        ", worst at {:?}: {:?} found, {:?} expected, apart by {:?}, allowed {:?}",
+                        e.index, e.actual.0, e.expected.0, e.error.0, e.allowed.0
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Self::ShapeMismatch { expected, found, side } => {
+                write!(f, "{side} has shape {found}, {expected} is required; values were not compared")
+            }
+            Self::DtypeMismatch { expected, found, side } => {
+                write!(f, "{side} has dtype {found}, {expected} is required; values were not compared")
+            }
+            Self::Missing { side } => write!(f, "missing from {side}"),
+            Self::Unreadable { problem } => write!(f, "unreadable: {problem}"),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Outcome {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -46,13 +155,13 @@ struct Compared {
 struct Mismatch<T> {
     expected: T,
     found: T,
-    side: String,
+    side: Side,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Missing {
-    side: String,
+    side: Side,
 }
 
 #[derive(serde::Deserialize)]
@@ -107,7 +216,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let shape = || Shape::new([2, 3]).unwrap();
-        let side = || "subject".to_owned();
+        let side = || Side::Subject;
         for outcome in [
             Outcome::ShapeMismatch { expected: shape(), found: Shape::new([6]).unwrap(), side: side() },
             Outcome::DtypeMismatch { expected: DType::F32, found: DType::F64, side: side() },

@@ -8,72 +8,8 @@ use serde_json::Value;
 
 use super::{ActivationSpec, Judging, OperationLaw, Spec, SpecError, SpecSet};
 
-/// The bundled spec files of a family, by file name.
-macro_rules! bundled {
-    ($family:literal: $($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("../../../graph/families/", $family, "/", $file)))),+]
-    };
-}
-
-const GPT2: &[(&str, &str)] = bundled!("gpt2":
-    "00-foundation.toml",
-    "01-layer-norm.toml",
-    "02-qkv.toml",
-    "03-kv-cache.toml",
-    "04-attention-scores.toml",
-    "05-attention-output.toml",
-    "06-ffn.toml",
-    "07-block.toml",
-    "08-logits.toml",
-    "09-selected-logits.toml",
-    "10-argmax.toml",
-    "11-softmax-probs.toml",
-    "12-end-to-end.toml",
-    "family.toml",
-);
-
-const LLAMA: &[(&str, &str)] = bundled!("llama":
-    "00-foundation.toml",
-    "01-rms-norm.toml",
-    "02-qkv.toml",
-    "03-kv-cache.toml",
-    "04-attention-scores.toml",
-    "05-attention-output.toml",
-    "06-ffn.toml",
-    "07-block.toml",
-    "08-logits.toml",
-    "09-selected-logits.toml",
-    "10-argmax.toml",
-    "11-softmax-probs.toml",
-    "12-end-to-end.toml",
-    "family.toml",
-);
-
-/// The families that there are.
-const FAMILIES: [(&str, &[(&str, &str)]); 2] = [("gpt2", GPT2), ("llama", LLAMA)];
-
-/// What holds in every family.
-const COMMON: &[(&str, &str)] = bundled!(".":
-    "judging.toml",
-    "operations/add.toml",
-    "operations/argmax.toml",
-    "operations/cache.toml",
-    "operations/gelu.toml",
-    "operations/last.toml",
-    "operations/layer_norm.toml",
-    "operations/linear.toml",
-    "operations/mask.toml",
-    "operations/mul.toml",
-    "operations/relu.toml",
-    "operations/rms_norm.toml",
-    "operations/rope.toml",
-    "operations/rope_table.toml",
-    "operations/rows.toml",
-    "operations/scores.toml",
-    "operations/silu.toml",
-    "operations/softmax.toml",
-    "operations/weighted_values.toml",
-);
+/// All files below the families' folder, by path from there, in order.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/families.rs"));
 
 /// What stands for each weight of the family in a name.
 const EACH_WEIGHT: &str = "{weight}";
@@ -83,7 +19,7 @@ const EACH_WEIGHT: &str = "{weight}";
 /// # Errors
 /// [`SpecError::UnknownFamily`] with what the configuration says.
 pub fn family_of(config: &Value) -> Result<Family, SpecError> {
-    for (name, _) in FAMILIES {
+    for name in SpecSet::families() {
         let family = SpecSet::bundled(name)?.family;
         if family.describes(config) {
             return Ok(family);
@@ -96,14 +32,14 @@ pub fn family_of(config: &Value) -> Result<Family, SpecError> {
 fn unknown(family: &str) -> SpecError {
     SpecError::UnknownFamily {
         family: family.trim_matches('"').to_owned(),
-        known: FAMILIES.map(|(name, _)| name).join(", "),
+        known: SpecSet::families().collect::<Vec<_>>().join(", "),
     }
 }
 
 impl SpecSet {
     /// The names of the families that there are specs for.
     pub fn families() -> impl Iterator<Item = &'static str> {
-        FAMILIES.into_iter().map(|(name, _)| name)
+        FILES.iter().filter_map(|(path, _)| path.strip_suffix("/family.toml"))
     }
 
     /// The spec files of a family as the program carries them: file name and text, in order.
@@ -111,10 +47,27 @@ impl SpecSet {
     /// # Errors
     /// [`SpecError::UnknownFamily`].
     pub fn sources(family: &str) -> Result<Vec<(String, String)>, SpecError> {
-        let (_, own) =
-            FAMILIES.into_iter().find(|(name, _)| *name == family).ok_or_else(|| unknown(family))?;
-        let files = own.iter().chain(COMMON);
-        Ok(files.map(|&(file, text)| (file.to_owned(), text.to_owned())).collect())
+        if !Self::families().any(|known| known == family) {
+            return Err(unknown(family));
+        }
+        let named = |(path, text): &(&str, &str)| {
+            let file = Self::file_name(family, path)?.to_owned();
+            Some((path.len() == file.len(), file, (*text).to_owned()))
+        };
+        let mut files: Vec<(bool, String, String)> = FILES.iter().filter_map(named).collect();
+        // The family's own come first.
+        files.sort();
+        Ok(files.into_iter().map(|(_, file, text)| (file, text)).collect())
+    }
+
+    /// The name by which specs are known of a file below the families' folder: that of the family without its folder, what
+    /// holds in every family as it is; none of another family's.
+    pub fn file_name<'a>(family: &str, path: &'a str) -> Option<&'a str> {
+        match path.split_once('/') {
+            Some((folder, file)) if folder == family => Some(file),
+            Some(("operations", _)) | None => Some(path),
+            Some(_) => None,
+        }
     }
 
     /// The specs of a family as the program carries them, for models without any feature.

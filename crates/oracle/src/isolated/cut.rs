@@ -7,9 +7,9 @@ use capture::TensorName;
 use graph::{Computation, Node, Step};
 
 use super::{IsolatedError, Observed, scheduled};
-use crate::apply::{ApplyError, Operand, apply};
+use crate::apply::apply;
 use crate::operation::Arithmetic;
-use crate::{Array, Model};
+use crate::{ApplyError, Array, Model, Operand};
 
 /// What an activation is computed from, and through what, where not all of its direct inputs were observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

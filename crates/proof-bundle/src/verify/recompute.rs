@@ -1,12 +1,11 @@
 //! Every number and every verdict, computed again from the stored tensors.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use capture::{CaptureFile, Case, Precision, TensorSource};
+use capture::{CaptureFile, Case};
 use checkpoint_spec::{
-    CaseAssay, CaseEvidence, Diagnosis, ReferenceCaptures, Results, RunFacts, Setting, SpecError, SpecSet,
-    Traits, assay, confidence, culprits, diagnose, judge, recorded,
+    CaseAssay, CaseCaptures, CaseEvidence, Diagnosis, Results, RunFacts, Setting, SpecError, SpecSet, Traits,
+    assay, confidence, culprits, diagnose, judge, recorded,
 };
 use oracle::Model;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -151,29 +150,15 @@ impl Verifier<'_> {
     /// Lays one case's captures before `look`.
     fn with_evidence<T>(&self, case: &Case, look: impl FnOnce(&CaseEvidence<'_>) -> T) -> Result<T, Problem> {
         let results = &self.records.results;
-        let subject = self.open(&Role::Subject, &case.id)?;
-        let mut opened = Vec::new();
-        for identity in &results.references {
-            let name = &identity.name;
-            let at = |precision| self.open(&Role::Reference { name: name.clone(), precision }, &case.id);
-            opened.push((name, at(results.subject.precision.peer())?, at(Precision::F64)?));
-        }
-        let references: Vec<ReferenceCaptures<'_>> = opened
-            .iter()
-            .map(|(name, peer, f64)| ReferenceCaptures {
-                name: (*name).clone(),
-                peer: source(peer),
-                f64: source(f64),
-            })
-            .collect();
-        let nothing = BTreeSet::new();
-        let evidence = CaseEvidence {
-            case,
-            subject: source(&subject),
-            not_contiguous: subject.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
-            references: &references,
-        };
-        Ok(look(&evidence))
+        let references = results.references.iter().map(|identity| identity.name.as_str());
+        let captures = CaseCaptures::open(references, results.subject.precision.peer(), |whose| {
+            let role = whose.map_or(Role::Subject, |(name, precision)| Role::Reference {
+                name: name.to_owned(),
+                precision,
+            });
+            self.open(&role, &case.id)
+        })?;
+        Ok(captures.show(case, look))
     }
 
     fn open(&self, role: &Role, case: &str) -> Result<Option<CaptureFile>, Problem> {
@@ -190,10 +175,6 @@ impl Verifier<'_> {
         };
         self.bag.payload.contains_key(&path).then(open).transpose()
     }
-}
-
-fn source(file: &Option<CaptureFile>) -> Option<&dyn TensorSource> {
-    file.as_ref().map(|file| file as &dyn TensorSource)
 }
 
 /// The numbers of a case whose tensors are not here, or cannot be judged.

@@ -3,6 +3,7 @@
 use askama::Template;
 use checkpoint_spec::{CheckpointResult, Comparison, FaultResult, Finding, Outcome, Results, Verdict};
 
+use super::cards::{Card, cards};
 use super::growth::Growth;
 use super::peers::Table;
 use crate::bounds::worst_elements;
@@ -71,12 +72,6 @@ struct FaultRow {
     found: String,
     margin: String,
     refusals: String,
-}
-
-struct Card {
-    label: &'static str,
-    value: String,
-    detail: String,
 }
 
 struct Titled {
@@ -197,46 +192,6 @@ impl Page {
             statement: phrases::statement(results),
         }
     }
-}
-
-fn cards(results: &Results) -> Vec<Card> {
-    let totals = summary::totals(results);
-    let passed = |c: &&CheckpointResult| matches!(c.verdict, Verdict::Pass | Verdict::Conditional);
-    let passed = results.checkpoints.iter().filter(passed).count();
-    let card = |label, value, detail: String| Card { label, value, detail };
-    let percent = if totals.required > 0 && totals.compared == totals.required { "all" } else { "not all" };
-    let quorum = &results.quorum;
-    vec![
-        card(
-            "compared",
-            figures::count(totals.compared),
-            format!("of {} required, {percent}", figures::count(totals.required)),
-        ),
-        card("checkpoints", passed.to_string(), format!("of {} passed", results.checkpoints.len())),
-        card(
-            "requirements",
-            totals.requirements_held.to_string(),
-            format!("of {} hold", totals.requirements()),
-        ),
-        card(
-            "quorum",
-            words::verdict(quorum.verdict).to_owned(),
-            format!("{} of {} at f64", figures::count(quorum.compared), figures::count(quorum.required)),
-        ),
-        card(
-            "faults",
-            figures::count(results.faults.killed),
-            format!("of {} killed where declared", figures::count(results.faults.required)),
-        ),
-        card(
-            "determinism",
-            words::verdict(results.determinism.verdict).to_owned(),
-            "the same bits when asked again".to_owned(),
-        ),
-        card("laws", words::verdict(results.laws.verdict).to_owned(), "kept between cases".to_owned()),
-        card("ties", figures::count(totals.ties), "tokens other than the oracle's".to_owned()),
-        card("exit code", results.exit_code.to_string(), String::new()),
-    ]
 }
 
 fn finding(finding: &Finding) -> String {

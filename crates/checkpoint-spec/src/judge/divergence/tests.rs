@@ -2,7 +2,7 @@ use tensor_compare::NonFinite;
 
 use super::*;
 use crate::judge::fixtures::{assay, compared, failed, missing, observation, specs, statistics};
-use crate::results::{Outcome, Reason, StatisticsRecord, Verdict};
+use crate::results::{Outcome, Reason, Side, StatisticsRecord, Verdict};
 use crate::spec::SpecSet;
 
 /// An observation of an activation of layer 0, and what it is computed from.
@@ -27,7 +27,7 @@ fn what_cannot_be_an_input_taints_what_follows_from_it_and_nothing_else() {
         compared(StatisticsRecord { non_finite, ..statistics() })
     };
     let (expected, found) = (capture::Shape::new([2]).unwrap(), capture::Shape::new([3]).unwrap());
-    let shape = Outcome::ShapeMismatch { expected, found, side: "subject".to_owned() };
+    let shape = Outcome::ShapeMismatch { expected, found, side: Side::Subject };
     let unreadable = Outcome::Unreadable { problem: String::new() };
     let after = |outcome| {
         let isolated =

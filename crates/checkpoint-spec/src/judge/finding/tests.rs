@@ -47,11 +47,11 @@ fn what_cannot_be_compared_is_the_fault_of_whose_side_it_is() {
     let shape = |side: &str| Outcome::ShapeMismatch {
         expected: capture::Shape::new([2]).unwrap(),
         found: capture::Shape::new([3]).unwrap(),
-        side: side.to_owned(),
+        side: side.to_owned().into(),
     };
     let dtype = |side: &str| {
         let (expected, found) = (tensor_compare::DType::F32, tensor_compare::DType::F64);
-        Outcome::DtypeMismatch { expected, found, side: side.to_owned() }
+        Outcome::DtypeMismatch { expected, found, side: side.to_owned().into() }
     };
     let unreadable = Outcome::Unreadable { problem: "broken".to_owned() };
     assert_eq!(of(FLOAT, shape("subject")), (ComparisonVerdict::Fail, Some(Reason::Shape)));
@@ -60,6 +60,9 @@ fn what_cannot_be_compared_is_the_fault_of_whose_side_it_is() {
     assert_eq!(of(FLOAT, dtype("first@f64")), (ComparisonVerdict::Error, Some(Reason::DType)));
     assert_eq!(of(FLOAT, missing("subject")), (ComparisonVerdict::Missing, Some(Reason::Missing)));
     assert_eq!(of(FLOAT, missing("first@f64")), (ComparisonVerdict::Incomplete, Some(Reason::Missing)));
+    // A reference that is called so is no subject.
+    assert_eq!(of(FLOAT, missing("subject-x@f64")), (ComparisonVerdict::Incomplete, Some(Reason::Missing)));
+    assert_eq!(of(FLOAT, shape("subject-x@f64")), (ComparisonVerdict::Error, Some(Reason::Shape)));
     assert_eq!(of(FLOAT, unreadable), (ComparisonVerdict::Error, Some(Reason::Unreadable)));
 }
 

@@ -50,10 +50,10 @@ fn references_that_differ_may_not_judge() {
     assert_eq!(disagreement.tensor, "step0/ln_f");
     assert!(disagreement.message.contains("second@f64 against first@f64: 1 of 4 elements differ"));
     let (expected, found) = (Shape::new([2]).unwrap(), Shape::new([3]).unwrap());
-    let shape = Outcome::ShapeMismatch { expected, found, side: "second@f64".to_owned() };
+    let shape = Outcome::ShapeMismatch { expected, found, side: "second@f64".to_owned().into() };
     assert_eq!(verdict(&[with(vec![shape])]), Verdict::Error);
     let (expected, found) = (tensor_compare::DType::F64, tensor_compare::DType::F32);
-    let dtype = Outcome::DtypeMismatch { expected, found, side: "second@f64".to_owned() };
+    let dtype = Outcome::DtypeMismatch { expected, found, side: "second@f64".to_owned().into() };
     assert_eq!(verdict(&[with(vec![dtype])]), Verdict::Error);
 }
 
