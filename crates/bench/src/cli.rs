@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use conformance::cli::{begin, worker};
 use conformance::start;
 use harness::implementation::Means;
@@ -52,6 +52,29 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Worker => worker::run(),
     })
+}
+
+/// What measurements of one kind take as well as those of another.
+#[derive(Debug, Args)]
+struct Usual {
+    /// Threads to compute with, on each side [default: what the machine has]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// What is written to standard output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// No progress on standard error
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables
+    #[default]
+    Markdown,
+    /// Every figure
+    Json,
 }
 
 /// The means of a bench.

@@ -17,6 +17,7 @@ mod smallest;
 use anyhow::{Context, Result};
 use capture::Case;
 use checkpoint_spec::SpecSet;
+use clap::ValueEnum;
 use gpt2::Gpt2;
 use serde::Serialize;
 
@@ -48,13 +49,13 @@ pub struct Request {
 }
 
 /// A part of the bench.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Gates over correct implementations.
+    /// Whole gates over correct implementations: how many end with another exit code than 0
     Gates,
-    /// Bugs, judged from own inputs.
+    /// Bugs: how small they may be before each rule sees them, and the bugs with names
     Bugs,
-    /// The declared faults before the rules of other harnesses.
+    /// The declared faults before the rules of other harnesses
     Faults,
 }
 

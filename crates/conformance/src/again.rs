@@ -62,7 +62,7 @@ pub fn again(asked: &Asked<'_>, means: &Means, results: &Results, evidence: &Evi
         let line = format!("stale         the weights of {} are not those of the bundle", model.name);
         return Ok(Found { lines: vec![report::plain(&line)], exit_code: STALE });
     }
-    let request = request(asked, means, results, evidence, model)?;
+    let request = request(asked, results, evidence, model)?;
     let outcome = run(&request, means, &progress)?;
     match asked.how {
         Again::Rerun => {
@@ -88,13 +88,7 @@ fn model(asked: &Asked<'_>, results: &Results) -> Result<ModelSource> {
     }
 }
 
-fn request(
-    asked: &Asked<'_>,
-    means: &Means,
-    results: &Results,
-    evidence: &Evidence,
-    model: Model,
-) -> Result<Request> {
+fn request(asked: &Asked<'_>, results: &Results, evidence: &Evidence, model: Model) -> Result<Request> {
     if evidence.materials.subject_weights.is_some() {
         return Err(usage("the subject had weights of its own, which the bundle does not hold"));
     }
@@ -123,8 +117,6 @@ fn request(
         cases: cases.map(|(case, about)| PlannedCase { case, about }).collect(),
         do_not_fit: Vec::new(),
         selected: results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
-        threads: means.threads,
-        time_limit: means.time_limit,
         faults: Extent::None,
         fresh: true,
         options: results.options.clone(),

@@ -8,12 +8,12 @@ use capture::Case;
 use checkpoint_spec::SpecSet;
 use proof_bundle::{BundleContents, Diff, Git, Known, MaterialFile, Materials, RecordKind, spec_digest};
 
-use crate::digest::files_below;
+use crate::digest::{digest, digest_of_all, files_below};
 use crate::events::Progress;
 use crate::implementation::{ImplementationName, Means};
 use crate::materials::{
-    Written, build, cpu, digest, digest_of_all, material_name, model_files, operating_system,
-    repository_state, toolchain, write_diff,
+    Written, build, cpu, material_name, model_files, operating_system, repository_state, toolchain,
+    write_diff,
 };
 use crate::place::Place;
 use crate::request::Request;
@@ -90,7 +90,7 @@ fn materials(
         toolchain: toolchain(),
         cpu: cpu(),
         os: operating_system(),
-        threads: request.threads,
+        threads: means.threads,
     };
     Ok(Materials { weights_in_bundle: materials.model_fits_in_bundle(), ..materials })
 }

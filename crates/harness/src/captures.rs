@@ -1,11 +1,11 @@
 //! What implementations left: which captures there are, and how they are laid out as evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use capture::{CaptureFile, Identity, Precision, Tensor, TensorName, TensorSource};
-use checkpoint_spec::{CaseEvidence, Incident, ReferenceCaptures, Setting};
+use checkpoint_spec::{CaseCaptures, CaseEvidence, Incident, Setting};
 use proof_bundle::Role;
 
 use crate::cases::PlannedCase;
@@ -46,11 +46,6 @@ impl ImplementationCaptures {
     }
 }
 
-/// A capture as evidence.
-pub fn view(file: &Option<CaptureFile>) -> Option<&dyn TensorSource> {
-    file.as_ref().map(|file| file as &dyn TensorSource)
-}
-
 impl Produced {
     /// What one reference left at one precision.
     pub fn reference(&self, name: &str, precision: Precision) -> Option<&ImplementationCaptures> {
@@ -68,6 +63,18 @@ impl Produced {
             (Role::Reference { name: name.clone(), precision: *precision }, captures.cases.clone())
         });
         references.chain([(Role::Subject, self.subject.cases.clone())]).collect()
+    }
+
+    /// Everyone's captures of one case.
+    pub fn of_case(&self, request: &Request, case: &str) -> Result<CaseCaptures> {
+        let references = request.references.iter().map(String::as_str);
+        CaseCaptures::open(references, request.subject.precision.peer(), |whose| match whose {
+            None => self.subject.open(case),
+            Some((name, precision)) => {
+                let left = self.reference(name, precision);
+                left.map_or(Ok(None), |captures| captures.open(case))
+            }
+        })
     }
 
     /// What stopped anyone.
@@ -90,38 +97,6 @@ pub fn unanswered(name: &str, precision: Precision) -> Identity {
     Identity { name: name.to_owned(), version, precision, device }
 }
 
-/// A reference's captures of one case.
-pub struct OpenedReference {
-    name: String,
-    peer: Option<CaptureFile>,
-    f64: Option<CaptureFile>,
-}
-
-/// One case's captures of every reference, in order of precedence.
-pub fn open_references(request: &Request, produced: &Produced, case: &str) -> Result<Vec<OpenedReference>> {
-    let of = |name: &String| {
-        let at = |precision| match produced.reference(name, precision) {
-            Some(captures) => captures.open(case),
-            None => Ok(None),
-        };
-        let peer = at(request.subject.precision.peer())?;
-        Ok(OpenedReference { name: name.clone(), peer, f64: at(Precision::F64)? })
-    };
-    request.references.iter().map(of).collect()
-}
-
-/// References as evidence.
-pub fn views(opened: &[OpenedReference]) -> Vec<ReferenceCaptures<'_>> {
-    opened
-        .iter()
-        .map(|reference| ReferenceCaptures {
-            name: reference.name.clone(),
-            peer: view(&reference.peer),
-            f64: view(&reference.f64),
-        })
-        .collect()
-}
-
 /// Lays one case's captures, as evidence under the law of the run, before `look`.
 pub fn with_evidence<T>(
     request: &Request,
@@ -139,16 +114,6 @@ pub fn with_evidence<T>(
         confidence: law.confidence,
         subject: &label,
     };
-    let id = &planned.case.id;
-    let subject = produced.subject.open(id)?;
-    let opened = open_references(request, produced, id)?;
-    let references = views(&opened);
-    let nothing = BTreeSet::new();
-    let evidence = CaseEvidence {
-        case: &planned.case,
-        subject: view(&subject),
-        not_contiguous: subject.as_ref().map_or(&nothing, CaptureFile::not_contiguous),
-        references: &references,
-    };
-    Ok(look(&setting, &evidence))
+    let captures = produced.of_case(request, &planned.case.id)?;
+    Ok(captures.show(&planned.case, |evidence| look(&setting, evidence)))
 }

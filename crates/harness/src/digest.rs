@@ -1,43 +1,30 @@
-//! Digests of what decides a capture, so that a cached one is used only for the same question.
+//! Digests of files: what a run stood on, and what decides a kept capture.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
+use proof_bundle::Digest;
 
-/// SHA-256 of a file, in hex, read in pieces.
-pub(crate) fn of_file(path: &Path) -> Result<String> {
+/// Digest and length of a file, read in pieces.
+pub(crate) fn digest(path: &Path) -> Result<(Digest, u64)> {
     let mut file = File::open(path).with_context(|| path.display().to_string())?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).with_context(|| path.display().to_string())? {
-            0 => return Ok(hex::encode(hasher.finalize())),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
+    Digest::of_reader(&mut file).with_context(|| path.display().to_string())
 }
 
-/// SHA-256 over the names and digests of files, in the given order.
-pub(crate) fn of_files(files: &[PathBuf]) -> Result<String> {
-    let mut parts = Vec::new();
+/// The digest of what `sha256sum` prints for the files, in their order.
+pub(crate) fn digest_of_all(files: &[PathBuf]) -> Result<Digest> {
+    let mut list = String::new();
     for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        parts.extend([name, of_file(file)?]);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        list += &format!("{}  {name}\n", digest(file)?.0);
     }
-    Ok(of_parts(parts.iter().map(String::as_str)))
+    Ok(Digest::of(list.as_bytes()))
 }
 
-/// SHA-256 over strings, each preceded by its length, so that no two lists give the same bytes.
-pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hex::encode(hasher.finalize())
+/// The digest of a list of strings; no two lists have the same.
+pub(crate) fn digest_of_parts(parts: &[&str]) -> Result<Digest> {
+    Ok(Digest::of(&serde_json::to_vec(parts)?))
 }
 
 /// Files with one of the extensions below a folder, in order of path; build and cache folders are left out.

@@ -3,20 +3,19 @@
 mod diff;
 mod machine;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use checkpoint_spec::SpecSet;
-use proof_bundle::{Current, CurrentModel, Digest, Git, Head, MaterialFile, spec_digest};
+use proof_bundle::{Current, CurrentModel, Git, Head, MaterialFile, spec_digest};
 
 pub use machine::{cpu, toolchain};
 
 pub(crate) use diff::{Written, write as write_diff};
 pub(crate) use machine::{build, operating_system};
 
-use crate::digest::files_below;
+use crate::digest::{digest, digest_of_all, files_below};
 use crate::model::{self, Model};
 use crate::place::{BUNDLED_MODEL, Place};
 
@@ -60,17 +59,7 @@ pub fn law_of(place: &Place, head: &Head) -> Option<Vec<(String, String)>> {
     let text = |(file, path): (&str, &str)| {
         Some((file.to_owned(), git_text(&place.root, &format!("{folder}/{path}"))?))
     };
-    names.lines().filter_map(|path| Some((spec_file(&head.family, path)?, path))).map(text).collect()
-}
-
-/// The name by which specs are known of a file below the families' folder: that of the family without its folder, what
-/// holds in every family as it is; none of another family's.
-fn spec_file<'a>(family: &str, path: &'a str) -> Option<&'a str> {
-    match path.split_once('/') {
-        Some((folder, file)) if folder == family => Some(file),
-        Some(("operations", _)) | None => Some(path),
-        Some(_) => None,
-    }
+    names.lines().filter_map(|path| Some((SpecSet::file_name(&head.family, path)?, path))).map(text).collect()
 }
 
 /// A file of a commit, byte for byte.
@@ -107,21 +96,6 @@ pub(crate) fn material_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-pub(crate) fn digest(path: &Path) -> Result<(Digest, u64)> {
-    let mut file = File::open(path).with_context(|| path.display().to_string())?;
-    Digest::of_reader(&mut file).with_context(|| path.display().to_string())
-}
-
-/// The digest of what `sha256sum` prints for the files, in their order.
-pub(crate) fn digest_of_all(files: &[PathBuf]) -> Result<Digest> {
-    let mut list = String::new();
-    for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        list += &format!("{}  {name}\n", digest(file)?.0);
-    }
-    Ok(Digest::of(list.as_bytes()))
-}
-
 pub(crate) fn repository_state(root: &Path) -> Option<Git> {
     Some(Git {
         commit: git(root, &["rev-parse", "HEAD"])?,
@@ -137,7 +111,7 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proof_bundle::heads;
+    use proof_bundle::{Digest, heads};
 
     use super::*;
 

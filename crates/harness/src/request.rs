@@ -1,14 +1,12 @@
 //! What is asked of a run, and by what it is judged.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use checkpoint_spec::registry::references;
 use checkpoint_spec::{Extent, Keep, SpecSet};
 use oracle::Model;
 
 use crate::cases::{self, PlannedCase};
-use crate::implementation::{ImplementationName, Means};
+use crate::implementation::ImplementationName;
 use crate::model::Model as ModelFiles;
 
 /// What the user asked for.
@@ -28,10 +26,6 @@ pub struct Request {
     pub do_not_fit: Vec<(String, String)>,
     /// Checkpoints to report; all when empty.
     pub selected: Vec<String>,
-    /// Threads to compute with.
-    pub threads: usize,
-    /// How long a worker may take for one job.
-    pub time_limit: Duration,
     /// How many of the declared faults are put in.
     pub faults: Extent,
     /// Compute references anew, even where their captures are cached.
@@ -48,7 +42,6 @@ impl Request {
         subject: ImplementationName,
         model: ModelFiles,
         cases: &[String],
-        means: &Means,
         faults: Extent,
     ) -> Result<Self> {
         let (cases, do_not_fit) = cases::plan(&model, cases, 0)?;
@@ -60,8 +53,6 @@ impl Request {
             cases,
             do_not_fit,
             selected: Vec::new(),
-            threads: means.threads,
-            time_limit: means.time_limit,
             faults,
             fresh: false,
             options: Vec::new(),

@@ -52,7 +52,7 @@ fn an_implementation_of_this_process_is_judged_by_the_graph() -> Result<()> {
         Means { place, threads: 1, time_limit, interrupt: Default::default(), locals: vec![Arc::new(Mine)] };
     let subject = ImplementationName { name: "mine".to_owned(), precision: Precision::F32 };
     let model = Model::open("mine".to_owned(), &files)?;
-    let request = Request::plain(subject, model, &[], &means, Extent::None)?;
+    let request = Request::plain(subject, model, &[], Extent::None)?;
     let request = Request { references: Vec::new(), ..request };
     let results = harness::run::run(&request, &means, &Progress::unheard())?.results;
     println!("{:?}: {:?}", results.verdict, results.reservations);

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use conformance::cli::print;
 use conformance::screen;
 
-use super::means;
+use super::{Format, Usual, means};
 use crate::detection::{self, Part, Request};
 use conformance::source::ModelSource;
 use harness::exit::NOT_CONFORMING;
@@ -18,6 +18,8 @@ Examples:
   cargo xtask bench detection
   cargo xtask bench detection --part gates --only naive
   cargo xtask bench detection --model ./my-gpt2 --format json > detection.json
+
+JSON has the schema trialplate/detection/2.
 
 Exit codes: 0 no correct implementation was accused; 1 one was; 64 usage, 70 internal error, 130 interrupted.";
 
@@ -31,65 +33,29 @@ pub(super) struct Arguments {
     model: Vec<ModelSource>,
     /// What is measured; may be given more than once [default: everything]
     #[arg(long, value_enum)]
-    part: Vec<Measured>,
+    part: Vec<Part>,
     /// Run only the gates that have this in model or subject, as in "width 40" or "naive"
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Threads to compute with [default: what the machine has]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// What is written to standard output
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// No progress on standard error
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Tables
-    #[default]
-    Markdown,
-    /// Every figure as JSON (schema trialplate/detection/2)
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Measured {
-    /// Whole gates over correct implementations: how many end with another exit code than 0
-    Gates,
-    /// Bugs: how small they may be before each rule sees them, and the bugs with names
-    Bugs,
-    /// The declared faults before the rules of other harnesses
-    Faults,
-}
-
-impl From<Measured> for Part {
-    fn from(part: Measured) -> Self {
-        match part {
-            Measured::Gates => Self::Gates,
-            Measured::Bugs => Self::Bugs,
-            Measured::Faults => Self::Faults,
-        }
-    }
+    #[command(flatten)]
+    usual: Usual,
 }
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let place = Place::find()?;
-    let means = means(place, arguments.threads)?;
+    let means = means(place, arguments.usual.threads)?;
     let models = match arguments.model.as_slice() {
         [] => vec![ModelSource::Bundled, ModelSource::Synthetic("gpt2".to_owned())],
         models => models.to_vec(),
     };
     let parts = match arguments.part.as_slice() {
         [] => vec![Part::Gates, Part::Bugs, Part::Faults],
-        parts => parts.iter().copied().map(Part::from).collect(),
+        parts => parts.to_vec(),
     };
     let request = Request { models, only: arguments.only.clone(), parts };
-    let report = detection::run(&request, &means, &screen::progress(arguments.quiet))?;
-    print(&match arguments.format {
+    let report = detection::run(&request, &means, &screen::progress(arguments.usual.quiet))?;
+    print(&match arguments.usual.format {
         Format::Markdown => detection::markdown(&report),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
     })?;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use conformance::cli::print;
 use conformance::screen;
 
-use super::means;
+use super::{Format, Usual, means};
 use crate::forward::{self, Request};
 use conformance::source::ModelSource;
 use harness::exit::usage;
@@ -18,6 +18,8 @@ Examples:
   cargo xtask bench forward
   cargo xtask bench forward --tokens 512 --threads 1
   cargo xtask bench forward --model ./my-gpt2 --repetitions 50 --format json > forward.json
+
+JSON has every single time, and the schema trialplate/bench-forward/1.
 
 Exit codes: 0 measured, whatever the times are; 64 usage, 70 internal error, 130 interrupted.";
 
@@ -32,27 +34,11 @@ pub(super) struct Arguments {
     /// Length of the prompt
     #[arg(long, value_name = "N", default_value_t = 64)]
     tokens: usize,
-    /// Threads that each side computes with [default: what the machine has]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
     /// Measurements of each side
     #[arg(long, value_name = "N", default_value_t = 30)]
     repetitions: usize,
-    /// What is written to standard output
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// No progress on standard error
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table
-    #[default]
-    Markdown,
-    /// Every single time as JSON (schema trialplate/bench-forward/1)
-    Json,
+    #[command(flatten)]
+    usual: Usual,
 }
 
 /// Runs the command.
@@ -62,12 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let place = Place::find()?;
     forward::can_start(&place)?;
-    let means = means(place, arguments.threads)?;
-    let progress = screen::progress(arguments.quiet);
+    let means = means(place, arguments.usual.threads)?;
+    let progress = screen::progress(arguments.usual.quiet);
     let model = arguments.model.open(&means, &progress)?;
     let request = Request { model, tokens: arguments.tokens, repetitions: arguments.repetitions };
     let measurement = forward::run(&request, &means, &progress)?;
-    print(&match arguments.format {
+    print(&match arguments.usual.format {
         Format::Markdown => forward::markdown(&measurement),
         Format::Json => forward::json(&measurement).to_string() + "\n",
     })

@@ -65,7 +65,7 @@ fn make(arguments: &Arguments, folder: &Path) -> Result<PathBuf> {
     let means = means(place, None)?;
     let progress = screen::progress(false);
     let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(&means, &progress)?;
-    let request = Request::plain(RustGpt2::subject(), model, &[], &means, Extent::None)?;
+    let request = Request::plain(RustGpt2::subject(), model, &[], Extent::None)?;
     let outcome = run::run(&request, &means, &progress)?;
     write_bundle(folder, &request, &means, &outcome, &progress)
 }

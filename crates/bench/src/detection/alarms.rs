@@ -74,7 +74,7 @@ fn gate(configuration: &Configuration, subject: &str, model: Model, means: &Mean
     let extent = if configuration.faults { Extent::Fast } else { Extent::None };
     let cases: Vec<String> = configuration.cases.iter().map(|case| (*case).to_owned()).collect();
     let subject = ImplementationName { name: subject.to_owned(), precision: Precision::F32 };
-    let request = Request::plain(subject.clone(), model, &cases, means, extent)?;
+    let request = Request::plain(subject.clone(), model, &cases, extent)?;
     let outcome = run::run(&request, means, &Progress::unheard())?;
     let exit_code = report::exit_code(&outcome.results, false);
     let (elements, systematic, ceiling) = used(&outcome, &subject.to_string());

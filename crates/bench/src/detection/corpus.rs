@@ -22,7 +22,7 @@ const CASE: &str = "batch-decode";
 /// Who sees which fault.
 pub(super) fn table(specs: &SpecSet, means: &Means, progress: &Progress, work: &Path) -> Result<PeerTable> {
     let model = ModelSource::Bundled.open(means, progress)?;
-    let request = Request::plain(RustGpt2::subject(), model, &[CASE.to_owned()], means, Extent::All)?;
+    let request = Request::plain(RustGpt2::subject(), model, &[CASE.to_owned()], Extent::All)?;
     let cases: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(specs, &request.model.architecture, &cases)?;
     let model = request.model.oracle(specs)?;

@@ -275,8 +275,6 @@ fn request(
         cases,
         do_not_fit,
         selected,
-        threads: means.threads,
-        time_limit: means.time_limit,
         faults: arguments.extent(),
         fresh: arguments.fresh,
         options: arguments.options(),

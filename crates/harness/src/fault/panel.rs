@@ -21,7 +21,7 @@ use super::carrier::Carrier;
 use super::catalogue::CATALOGUE;
 use super::evidence::Evidence;
 use super::{Conduct, Fault, Injection};
-use crate::captures::{Produced, open_references, views};
+use crate::captures::Produced;
 use crate::events::Progress;
 use crate::implementation::{Implementation, Means, Program, Worker};
 use crate::request::{Law, Request};
@@ -78,8 +78,8 @@ pub fn each_fault<T: Send>(
     if request.subject.precision.is_half() {
         return Ok(Err("the carrier computes in f32, and the references of this run do not".to_owned()));
     }
-    let opened = open_references(request, produced, &case.id)?;
-    let references = views(&opened);
+    let captures = produced.of_case(request, &case.id)?;
+    let references = captures.references();
     let part = progress.part("faults", wanted.len());
     let case = Case { forced: oracle_tokens(request, produced, case)?, ..case.clone() };
     let label = Carrier::identity().to_string();

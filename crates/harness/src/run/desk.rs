@@ -8,10 +8,11 @@ use capture::protocol::Job;
 use capture::{CaptureFile, Case, Identity, Precision};
 use checkpoint_spec::Incident;
 
+use crate::cache;
+use crate::digest::{digest_of_all, digest_of_parts, files_below};
 use crate::events::Progress;
 use crate::implementation::{Done, ImplementationName, Means, bridge};
 use crate::request::Request;
-use crate::{cache, digest};
 
 /// Where jobs are handed out.
 pub(super) struct Desk<'a> {
@@ -68,7 +69,7 @@ impl<'a> Desk<'a> {
         // Where nobody is asked, nobody has to be there.
         let of_references =
             if request.references.is_empty() { String::new() } else { reference_source(means)? };
-        let sources = [digest::of_files(&request.model.files()?)?, of_references];
+        let sources = [digest_of_all(&request.model.files()?)?.to_string(), of_references];
         Ok(Self { request, means, progress, work, sources })
     }
 
@@ -87,7 +88,7 @@ impl<'a> Desk<'a> {
             let ImplementationName { name, precision } = &asked.who;
             let text = serde_json::to_string(case)?;
             let parts = [model, source, name, precision.name(), &threads, &text, question];
-            self.means.place.captures().join(format!("{}.safetensors", digest::of_parts(parts)))
+            self.means.place.captures().join(format!("{}.safetensors", digest_of_parts(&parts)?))
         };
         Ok(Job { case: case.clone(), output })
     }
@@ -152,8 +153,8 @@ pub(super) fn remove(path: &Path) -> Result<()> {
 /// Digest of what the Python references are: their source and their locked packages.
 fn reference_source(means: &Means) -> Result<String> {
     let folder = means.place.reference();
-    let mut files: Vec<PathBuf> = digest::files_below(&folder.join("trialplate_reference"), &["py"])?;
+    let mut files: Vec<PathBuf> = files_below(&folder.join("trialplate_reference"), &["py"])?;
     files.push(folder.join("requirements.lock"));
     files.push(bridge(&means.place)?.to_owned());
-    digest::of_files(&files)
+    Ok(digest_of_all(&files)?.to_string())
 }

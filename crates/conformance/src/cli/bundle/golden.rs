@@ -28,8 +28,7 @@ pub(super) fn make() -> Result<ExitCode> {
     let progress = screen::progress(false);
     let model = ModelSource::parse(MODEL).map_err(usage)?.open(&means, &progress)?;
     let options = vec!["--model".to_owned(), MODEL.to_owned()];
-    let request =
-        Request { options, ..Request::plain(RustGpt2::subject(), model, &[], &means, Extent::Fast)? };
+    let request = Request { options, ..Request::plain(RustGpt2::subject(), model, &[], Extent::Fast)? };
     let outcome = run(&request, &means, &progress)?;
     let bundles = means.place.bundles();
     let folder = tempfile::Builder::new().prefix(".golden-").tempdir_in(&bundles)?;

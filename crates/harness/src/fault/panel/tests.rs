@@ -38,7 +38,7 @@ fn stage() -> Result<Stage> {
     };
     let progress = Progress::unheard();
     let model = Model::open(BUNDLED_MODEL.to_owned(), &means.place.bundled_model())?;
-    let request = Request::plain(subject, model, &["batch-decode".to_owned()], &means, Extent::Fast)?;
+    let request = Request::plain(subject, model, &["batch-decode".to_owned()], Extent::Fast)?;
     let specs = SpecSet::bundled("gpt2")?;
     let only: Vec<&Case> = request.cases.iter().map(|planned| &planned.case).collect();
     let confidence = confidence(&specs, &request.model.architecture, &only)?;
