@@ -55,11 +55,15 @@ pub(crate) fn mapped_names<'a>(
     subject: &Subject,
     strict: bool,
 ) -> Result<(Named<'a>, Spare<'a>), BringError> {
+    let cores = dump.tensors.keys().map(|tensor| {
+        let (step, rest) = step_of(tensor);
+        (tensor.as_str(), step, map.cores(rest))
+    });
     let mut mapping = Mapping {
         dump,
-        map,
         subject,
         strict,
+        cores: cores.collect(),
         found: BTreeMap::new(),
         by: BTreeMap::new(),
         spare: Spare::new(),
@@ -80,9 +84,10 @@ pub(crate) fn mapped_names<'a>(
 
 struct Mapping<'a, 'b> {
     dump: &'a Dump,
-    map: &'a Map,
     subject: &'b Subject,
     strict: bool,
+    /// Every tensor with its step, and its name without what is around it.
+    cores: Vec<(&'a str, usize, Vec<String>)>,
     found: BTreeMap<TensorName, (usize, &'a str)>,
     /// By which of their names in the map each tensor was taken: a fused one by several entries of the same name.
     by: BTreeMap<&'a str, &'a str>,
@@ -92,15 +97,17 @@ struct Mapping<'a, 'b> {
 impl<'a> Mapping<'a, '_> {
     fn take(&mut self, index: usize, entry: &'a Entry) -> Result<(), BringError> {
         let layers = self.subject.architecture().layers;
-        for tensor in self.dump.tensors.keys() {
-            let (step, rest) = step_of(tensor);
-            let layer = self.map.cores(rest).iter().find_map(|core| matched(&entry.theirs, core, layers));
-            let Some(layer) = layer else { continue };
+        let named = |(tensor, step, cores): &(&'a str, usize, Vec<String>)| {
+            let layer = cores.iter().find_map(|core| matched(&entry.theirs, core, layers))?;
+            Some((*tensor, *step, layer))
+        };
+        let named: Vec<_> = self.cores.iter().filter_map(named).collect();
+        for (tensor, step, layer) in named {
             let activation = layer.map_or_else(|| entry.ours.clone(), |layer| filled(&entry.ours, layer));
             if activation.contains("{l") || !knows(self.subject, &activation) {
                 continue;
             }
-            if self.by.get(tensor.as_str()).is_some_and(|by| *by != entry.theirs.as_str()) {
+            if self.by.get(tensor).is_some_and(|by| *by != entry.theirs.as_str()) {
                 continue;
             }
             self.put(index, entry, tensor, TensorName::of_step(step, activation))?;

@@ -34,7 +34,9 @@ pub(super) fn understand<'a>(
 ) -> Result<Understood<'a>, Problem> {
     let understood = match &options.names {
         Names::Map(name, map) => {
-            let (named, spare) = mapped_names(dump, map, subject, true).map_err(Problem::usage)?;
+            // A preset has several names for one activation; a map of the user's has one.
+            let is_own = !presets.iter().any(|(known, _)| known == name);
+            let (named, spare) = mapped_names(dump, map, subject, is_own).map_err(Problem::usage)?;
             Understood { named, spare, how: format!("by the map {name}"), guessed: None }
         }
         Names::Any => any(dump, subject, options, presets, guess)?,
