@@ -170,6 +170,11 @@ def test_what_holds_no_numbers_is_refused(tmp_path: Path) -> None:
             dump.put("a", value)
 
 
+def test_a_model_of_another_library_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="a dict is no"), record(tmp_path / "dump.safetensors", {"weight": 1}):
+        pass
+
+
 def test_a_map_and_a_function_name_what_is_recorded(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     path = tmp_path / "dump.safetensors"
@@ -225,7 +230,7 @@ def test_gpt2_shows_under_the_names_of_the_specs_what_the_reference_shows(
 @pytest.mark.parametrize("name", [name for name in MODELS if " " not in name])
 def test_the_llama_family_shows_what_the_reference_shows(name: str, tmp_path: Path) -> None:
     path = write_model(tmp_path / "model", name, 5)
-    ids = np.random.default_rng(1).integers(0, VOCABULARY, (1, 7)).tolist()
+    ids = np.random.default_rng(1).integers(0, VOCABULARY, (2, 7)).tolist()
     capture = open_session("torch", "f32", str(path), 1).run(make_case(token_ids=ids, schedule=[7]))
     found, _ = recorded(tmp_path / "dump.safetensors", load_model(path, "eager"), ids, names="huggingface-llama")
     assert_as_captured(found, capture, 2 * 19 + 5)

@@ -59,7 +59,7 @@ def hold(value: Any, copy: bool) -> Held:
     if dtype == "BF16":
         array = array.view(np.uint16)
     if dtype is None:
-        raise TypeError(f"holds {array.dtype}, expected one of {', '.join(DTYPES)}")
+        raise TypeError(f"the dtype is {array.dtype}, expected one of {', '.join(DTYPES)}")
     array = np.asarray(array, dtype=array.dtype.newbyteorder("<"))
     if copy:
         array = np.array(array, order="C", copy=True)

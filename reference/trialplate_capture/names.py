@@ -28,6 +28,8 @@ class Shown:
     """`queries` or `keys`: the last axis is split into heads of these and their width."""
     swapped: bool = False
     """Heads come before positions, and are brought behind them."""
+    shared: bool = False
+    """All rows of a batch share one, which is shown for each of them."""
 
 
 def naming(names: Names, config: Any) -> Naming:
@@ -67,12 +69,16 @@ def _by_map(names: Mapping[str, str]) -> Naming:
 def _by_preset(preset: Mapping[str, Shown], config: Any) -> Naming:
     """What the preset does not name is left out."""
     patterns = [(_pattern(theirs), shown) for theirs, shown in preset.items()]
+    rows = 1
 
     def name(recorded: str, held: Held) -> Named:
+        nonlocal rows
+        if recorded == "input_ids":
+            rows = len(held.array)
         for pattern, shown in patterns:
             if found := pattern.fullmatch(recorded):
                 parts = np.split(held.array, len(shown.names), axis=-1) if len(shown.names) > 1 else [held.array]
-                arranged = (_arranged(part, shown, config) for part in parts)
+                arranged = (_arranged(part, shown, config, rows) for part in parts)
                 return [
                     (_filled(ours, found), Held(held.dtype, array, digest_of(array)))
                     for ours, array in zip(shown.names, arranged, strict=True)
@@ -82,7 +88,9 @@ def _by_preset(preset: Mapping[str, Shown], config: Any) -> Naming:
     return name
 
 
-def _arranged(array: np.ndarray[Any, Any], shown: Shown, config: Any) -> np.ndarray[Any, Any]:
+def _arranged(array: np.ndarray[Any, Any], shown: Shown, config: Any, rows: int) -> np.ndarray[Any, Any]:
+    if shown.shared and len(array) == 1:
+        array = np.broadcast_to(array, (rows, *array.shape[1:]))
     if shown.heads:
         heads = config.num_attention_heads
         if shown.heads == "keys":
@@ -129,8 +137,8 @@ _GPT2 = {
 _LLAMA = {
     "input_ids": _one("token_ids"),
     "model.layers.0.input.0": _one("embd"),
-    "model.rotary_emb.0": _one("rope.cos"),
-    "model.rotary_emb.1": _one("rope.sin"),
+    "model.rotary_emb.0": Shown(("rope.cos",), shared=True),
+    "model.rotary_emb.1": Shown(("rope.sin",), shared=True),
     "model.layers.{l}.input_layernorm": _one("h.{l}.attn_norm"),
     "model.layers.{l}.self_attn.q_proj": _one("h.{l}.attn.q_proj", "queries"),
     "model.layers.{l}.self_attn.k_proj": _one("h.{l}.attn.k_proj", "keys"),

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trialplate_capture import files
 from trialplate_capture.arrays import Held, hold
-from trialplate_capture.names import Names, Naming, naming
+from trialplate_capture.names import Naming
 
 
 class CaptureError(ValueError):
     """What was recorded is no dump that could be judged."""
-
-
-@contextmanager
-def record(
-    path: str | os.PathLike[str],
-    model: Any = None,
-    names: Names = None,
-    *,
-    inputs: bool = True,
-    attention: bool | None = None,
-    copy: bool = True,
-) -> Iterator[Recorder]:
-    """Record what is computed in the block, and write it to `path` when the block ends.
-
-    `model` is a `torch.nn.Module`, every module of which shows its outputs and, with `inputs`, what it is given. The
-    names are the modules' paths, or follow from `names`. `attention` asks for the inside of Hugging Face's attention,
-    and for its eager form where the model runs another, which changes its last bits; where nothing is said, it is shown
-    by models that run eager. With `copy=False` arrays are held as they are, and one that was written to afterwards is
-    an error.
-    """
-    recorder = Recorder(naming(names, getattr(model, "config", None)), copy)
-    if model is None:
-        yield recorder
-    else:
-        from trialplate_capture.torch_hooks import observed
-
-        with observed(model, recorder, inputs, attention):
-            yield recorder
-    recorder.write(Path(path))
 
 
 class Recorder:
@@ -99,8 +67,8 @@ class Recorder:
     def _hold(self, name: str, value: Any) -> Held:
         try:
             return hold(value, self._copy)
-        except (TypeError, ValueError, BufferError) as error:
-            raise CaptureError(f"{name!r} {error}") from error
+        except (TypeError, ValueError, BufferError, RuntimeError) as error:
+            raise CaptureError(f"{name!r} is no array of numbers that NumPy could hold: {error}") from error
 
     def _add(self, name: str, held: Held) -> None:
         if not name or name == "__metadata__" or not name.isprintable() or ".." in name.split("/"):

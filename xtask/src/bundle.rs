@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::conformance::{self, Build};
+use crate::conformance::{self, Build, CONFORMANCE};
 use crate::failure::Failure;
 use crate::repository::Repository;
 
 /// The command.
 pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let build = if computes(arguments) { Build::WithReferences } else { Build::Alone };
-    conformance::become_it(repository, "bundle", arguments, build)
+    conformance::become_it(repository, CONFORMANCE, Some("bundle"), arguments, build)
 }
 
 /// An auditor verifies without Python, unless everything is to be computed again.

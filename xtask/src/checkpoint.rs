@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::conformance::{self, Build};
+use crate::conformance::{self, Build, CONFORMANCE};
 use crate::failure::Failure;
 use crate::repository::Repository;
 
 /// The command.
 pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let build = if only_reads(arguments) { Build::Alone } else { Build::WithReferences };
-    conformance::become_it(repository, "checkpoint", arguments, build)
+    conformance::become_it(repository, CONFORMANCE, Some("checkpoint"), arguments, build)
 }
 
 /// What only reads the specs starts at once, also on a machine without Python.

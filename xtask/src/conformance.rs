@@ -1,4 +1,4 @@
-//! Builds the conformance binary and becomes it.
+//! Builds one of the binaries, and becomes it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,7 +13,10 @@ use crate::process;
 use crate::repository::Repository;
 use crate::setup;
 
-const BINARY: &str = "conformance";
+/// The binary of the product.
+pub(crate) const CONFORMANCE: &str = "conformance";
+/// The binary of the benches.
+pub(crate) const BENCH: &str = "bench";
 const WORKER: &str = "reference-bridge";
 
 /// What is built before the binary starts.
@@ -29,8 +32,8 @@ pub(crate) enum Build {
 
 /// The programs and folders of a run.
 pub(crate) struct Programs {
-    /// The conformance binary.
-    pub(crate) conformance: PathBuf,
+    /// The binary that was asked for.
+    pub(crate) binary: PathBuf,
     /// The worker that runs the references.
     pub(crate) worker: PathBuf,
     /// Where captures and compiled kernels are kept.
@@ -67,19 +70,20 @@ fn run_cargo(cargo: Command) -> Result<BTreeMap<String, PathBuf>, Failure> {
     Ok(built)
 }
 
-/// Builds, then becomes `conformance COMMAND ARGUMENTS…`: same process, so its exit code is passed on unchanged and
+/// Builds, then becomes `BINARY COMMAND ARGUMENTS…`: same process, so its exit code is passed on unchanged and
 /// every signal reaches it.
 pub(crate) fn become_it(
     repository: &Repository,
-    command: &str,
+    binary: &str,
+    command: Option<&str>,
     arguments: &[OsString],
     build: Build,
 ) -> Result<ExitCode, Failure> {
-    let programs = Programs::build(repository, build)?;
-    let mut conformance = Command::new(&programs.conformance);
-    conformance.arg(command).args(arguments);
-    programs.tell(&mut conformance, repository);
-    Err(process::become_command(conformance))
+    let programs = Programs::build(repository, binary, build)?;
+    let mut program = Command::new(&programs.binary);
+    program.args(command).args(arguments);
+    programs.tell(&mut program, repository);
+    Err(process::become_command(program))
 }
 
 /// Whether somebody only wants to know how a command is used.
@@ -94,9 +98,9 @@ pub(crate) fn link_python(cargo: &mut Command, repository: &Repository) {
 
 impl Programs {
     /// Builds them; with references, the Python environment is made first.
-    pub(crate) fn build(repository: &Repository, build: Build) -> Result<Self, Failure> {
+    pub(crate) fn build(repository: &Repository, binary: &str, build: Build) -> Result<Self, Failure> {
         let mut cargo = repository.cargo();
-        cargo.args(["build", "--message-format", "json-render-diagnostics", "--package", BINARY]);
+        cargo.args(["build", "--message-format", "json-render-diagnostics", "--package", binary]);
         if build != Build::Alone {
             setup::ensure(repository)?;
             link_python(&mut cargo, repository);
@@ -108,20 +112,20 @@ impl Programs {
         if !stderr().is_terminal() {
             cargo.arg("--quiet");
             eprintln!(
-                "Building {BINARY}{} …",
+                "Building {binary}{} …",
                 if build == Build::Alone { "" } else { " and reference-bridge" }
             );
         }
         let mut built = run_cargo(cargo)?;
-        let conformance = built.remove(BINARY).ok_or_else(|| not_built(BINARY))?;
+        let program = built.remove(binary).ok_or_else(|| not_built(binary))?;
         let worker = match build {
-            Build::Alone => conformance.with_file_name(WORKER),
+            Build::Alone => program.with_file_name(WORKER),
             Build::WithReferences | Build::ForBenches => {
                 built.remove(WORKER).ok_or_else(|| not_built(WORKER))?
             }
         };
         let cache = repository.metadata()?.target_directory.join("trialplate");
-        Ok(Self { conformance, worker, cache })
+        Ok(Self { binary: program, worker, cache })
     }
 
     /// Tells a child where everything is.

@@ -121,9 +121,13 @@ fn run() -> Result<ExitCode, Failure> {
     match command {
         Command::Checkpoint(_) => checkpoint::run(&repository, &untouched_arguments()),
         Command::Bundle(_) => bundle::run(&repository, &untouched_arguments()),
-        Command::Cache(_) => {
-            conformance::become_it(&repository, "cache", &untouched_arguments(), conformance::Build::Alone)
-        }
+        Command::Cache(_) => conformance::become_it(
+            &repository,
+            conformance::CONFORMANCE,
+            Some("cache"),
+            &untouched_arguments(),
+            conformance::Build::Alone,
+        ),
         Command::Check(_) => {
             conformance::become_program(&repository, "trialplate", "check", &untouched_arguments())
         }

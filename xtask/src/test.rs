@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stdout};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crate::conformance::{self, Build, Programs};
+use crate::conformance::{self, Build, CONFORMANCE, Programs};
 use crate::failure::{Failure, NOT_CONFORMING};
 use crate::process;
 use crate::progress::{say, seconds};
@@ -170,7 +170,7 @@ fn work(repository: &Repository, work: &Work) -> Result<Option<String>, Failure>
             process::run(cargo)?
         }
         Work::CargoWithReferences(arguments) => {
-            let programs = Programs::build(repository, Build::WithReferences)?;
+            let programs = Programs::build(repository, CONFORMANCE, Build::WithReferences)?;
             let mut cargo = repository.cargo();
             cargo.args(*arguments);
             programs.tell(&mut cargo, repository);
@@ -196,8 +196,8 @@ fn work(repository: &Repository, work: &Work) -> Result<Option<String>, Failure>
             process::run(cargo)?
         }
         Work::CheckpointAll => {
-            let programs = Programs::build(repository, Build::WithReferences)?;
-            let mut all = Command::new(&programs.conformance);
+            let programs = Programs::build(repository, CONFORMANCE, Build::WithReferences)?;
+            let mut all = Command::new(&programs.binary);
             all.current_dir(repository.root()).args(["checkpoint", "all"]);
             programs.tell(&mut all, repository);
             process::run(all)?

@@ -2,6 +2,7 @@
 //! breaks it, and each has a test that breaks it.
 
 mod arrows;
+mod circles;
 mod code_map;
 mod crates;
 mod files;
@@ -29,7 +30,7 @@ struct Place {
 
 const CORPUS: (&str, &str) = ("mutated-corpus", "its readers are fed what strangers may write");
 
-const PLACES: [Place; 14] = [
+const PLACES: [Place; 16] = [
     Place { name: "tensor-compare", needs: &[], may: &[], tests_may: &[CORPUS] },
     Place { name: "capture", needs: &["tensor-compare"], may: &[], tests_may: &[CORPUS] },
     Place { name: "graph", needs: &[], may: &[], tests_may: &[] },
@@ -61,9 +62,30 @@ const PLACES: [Place; 14] = [
     Place { name: "gpt2", needs: &["capture"], may: &["ordered-product"], tests_may: &[] },
     Place { name: "reference-bridge", needs: &["capture"], may: &[], tests_may: &[] },
     Place {
+        name: "harness",
+        needs: &["checkpoint-spec", "proof-bundle"],
+        may: &["capture", "graph", "oracle"],
+        tests_may: &[("gpt2", "it has a model to run")],
+    },
+    Place {
         name: "conformance",
-        needs: &["gpt2", "proof-bundle", "report"],
-        may: &["capture", "checkpoint-spec", "graph", "oracle", "tensor-compare"],
+        needs: &["gpt2", "harness", "report"],
+        may: &["capture", "checkpoint-spec", "graph", "oracle", "proof-bundle"],
+        tests_may: &[],
+    },
+    Place {
+        name: "bench",
+        needs: &["conformance", "harness"],
+        may: &[
+            "capture",
+            "checkpoint-spec",
+            "gpt2",
+            "graph",
+            "oracle",
+            "proof-bundle",
+            "report",
+            "tensor-compare",
+        ],
         tests_may: &[],
     },
     Place {
@@ -141,6 +163,7 @@ pub(crate) fn report(repository: &Repository) -> Result<usize, Failure> {
         ("code map", code_map::check(&tree, &PLACES)),
         ("arrows", arrows::check(&metadata.packages, &PLACES)),
         ("Python in one crate", arrows::check_python(&metadata.packages, INTERPRETER)),
+        ("no circle of imports", circles::check(&tree)),
         ("no unsafe code", crates::check_unsafe(&tree, &NOT_FORBIDDING)),
         ("shared lints", crates::check_lints(&tree)),
         ("top level", files::check_top(&tree, &TOP)),
@@ -154,4 +177,17 @@ pub(crate) fn report(repository: &Repository) -> Result<usize, Failure> {
         broken.iter().for_each(|broken| say(&format!("           {broken}\n")));
     }
     Ok(rules.iter().map(|(_, broken)| broken.len()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_product_code_may_use_a_bench_and_the_harness_links_no_model() {
+        let may = |place: &Place, name: &str| place.needs.iter().chain(place.may).any(|used| *used == name);
+        assert!(!PLACES.iter().any(|place| may(place, "bench")));
+        let harness = PLACES.iter().find(|place| place.name == "harness").unwrap();
+        assert!(!["gpt2", "report", "conformance"].iter().any(|name| may(harness, name)));
+    }
 }

@@ -16,20 +16,18 @@ pub(crate) use plan::context;
 
 use crate::assay::{AssayError, replica_bounds, scaled_tolerance};
 use crate::budget::half_format;
+use crate::registry::adds_up_in_one_order;
 use crate::results::{LawBound, LawNumbers, LawPlace};
 use crate::spec::{ActivationSpec, Arithmetic, Kind, LawId, LawSpec, SpecError, SpecSet};
 use crate::{Architecture, Measured};
 use parts::{Part, Side, parts};
 use plan::law_plan;
 
-/// Implementations that add up in the same order whatever the shapes are, as tests of their own hold them to.
-const ONE_ORDER: [&str; 1] = ["rust@f32"];
-
 /// How close the two sides of a law must be in an implementation, `rust@f32`.
 pub fn law_bound(law: &LawSpec, implementation: &str) -> LawBound {
     match law.arithmetic {
         Arithmetic::Same => LawBound::Bits,
-        Arithmetic::OtherShapes if ONE_ORDER.contains(&implementation) => LawBound::Bits,
+        Arithmetic::OtherShapes if adds_up_in_one_order(implementation) => LawBound::Bits,
         Arithmetic::OtherShapes if precision(implementation) == Precision::F64 => LawBound::Quorum,
         Arithmetic::OtherShapes => LawBound::Replicas,
     }

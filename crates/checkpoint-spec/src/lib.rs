@@ -17,6 +17,7 @@ mod laws;
 mod measured;
 mod plan;
 mod reason;
+pub mod registry;
 mod results;
 mod spec;
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use inputs::direct_inputs;
 
 use crate::Architecture;
+use crate::registry::known;
 use crate::spec::{ActivationSpec, Applies, Kind, Planned, SpecError, SpecSet, Steps, execution_order};
 
 /// What the harness's registry knows of an implementation. It never comes from a capture.
@@ -24,26 +25,15 @@ pub struct Traits {
     pub tokenizer: bool,
 }
 
-/// Implementations whose KV cache is allocated for the whole context.
-const PREALLOCATED_CACHE: [&str; 1] = ["rust"];
-
 /// Where the graph comes from.
 pub(crate) const GRAPH: &str = "the family's specs, executed";
-
-/// Where a reference comes from: those of one lineage are one voice.
-pub(crate) fn lineage(implementation: &str) -> &'static str {
-    match implementation {
-        "torch" => "Hugging Face's code on PyTorch",
-        "tinygrad" => "GPT-2 in tinygrad's own operations",
-        _ => "a program of its own",
-    }
-}
 
 impl Traits {
     /// The traits of the implementation with that name, on a model with or without a tokenizer. Harness and verifier
     /// ask here, so neither a capture nor a bundle chooses what is required of it.
     pub fn of(implementation: &str, tokenizer: bool) -> Self {
-        Self { preallocated_cache: PREALLOCATED_CACHE.contains(&implementation), tokenizer }
+        let preallocated_cache = known(implementation).is_some_and(|entry| entry.preallocated_cache);
+        Self { preallocated_cache, tokenizer }
     }
 }
 

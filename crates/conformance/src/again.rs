@@ -2,25 +2,23 @@
 //! holds for inputs that nobody could prepare for.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::Result;
 use capture::Case;
-use checkpoint_spec::{Results, fresh};
+use checkpoint_spec::registry::known;
+use checkpoint_spec::{Extent, Results, fresh};
+use harness::cases::PlannedCase;
+use harness::exit::{CONFORMING, INVALID_EVIDENCE, STALE, usage};
+use harness::implementation::{ImplementationName, Means};
+use harness::materials::{cpu, model_files, toolchain};
+use harness::model::Model;
+use harness::request::Request;
+use harness::run::run;
 use proof_bundle::{CaptureEntry, Evidence, list_captures};
 
-use crate::cases::PlannedCase;
-use crate::exit::{CONFORMING, INVALID_EVIDENCE, STALE, usage};
-use crate::implementation::{ImplementationName, Means};
-use crate::interrupt::Interrupt;
-use crate::materials::{cpu, model_files, toolchain};
-use crate::model::{Model, ModelSource};
-use crate::place::Place;
-use crate::progress::Progress;
-use crate::run::{self, Request};
+use crate::screen;
+use crate::source::ModelSource;
 
-/// How long a worker may take for one job.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
 /// Captures that are named when they differ.
 const FEW: usize = 5;
 
@@ -57,28 +55,15 @@ pub struct Found {
 ///
 /// # Errors
 /// When the work could not be done.
-pub fn run(
-    asked: &Asked<'_>,
-    place: &Place,
-    interrupt: &Interrupt,
-    results: &Results,
-    evidence: &Evidence,
-) -> Result<Found> {
-    let means = Means {
-        logs: place.cache.join("logs"),
-        place: place.clone(),
-        threads: evidence.materials.threads.clamp(1, std::thread::available_parallelism()?.get()),
-        time_limit: TIME_LIMIT,
-        interrupt: interrupt.clone(),
-    };
-    let progress = Progress::new(false);
-    let model = model(asked, results)?.open(&means, &progress)?;
+pub fn again(asked: &Asked<'_>, means: &Means, results: &Results, evidence: &Evidence) -> Result<Found> {
+    let progress = screen::progress(false);
+    let model = model(asked, results)?.open(means, &progress)?;
     if model_files(&model)?.0 != evidence.materials.weights {
         let line = format!("stale         the weights of {} are not those of the bundle", model.name);
         return Ok(Found { lines: vec![report::plain(&line)], exit_code: STALE });
     }
-    let request = request(asked, &means, results, evidence, model)?;
-    let outcome = run::run(&request, &means, &progress)?;
+    let request = request(asked, means, results, evidence, model)?;
+    let outcome = run(&request, means, &progress)?;
     match asked.how {
         Again::Rerun => {
             let captures = list_captures(&outcome.results, &outcome.captures)?;
@@ -113,19 +98,18 @@ fn request(
     if evidence.materials.subject_weights.is_some() {
         return Err(usage("the subject had weights of its own, which the bundle does not hold"));
     }
-    let known = |name: &str| ["rust", "torch", "tinygrad"].contains(&name);
     let subject = match asked.subject {
         Some(subject) => subject.clone(),
-        None if known(&results.subject.name) => {
+        None if known(&results.subject.name).is_some() => {
             ImplementationName { name: results.subject.name.clone(), precision: results.subject.precision }
         }
         None => return Err(usage("the bundle's subject is a program; --subject command:PROGRAM says which")),
     };
     let references: Vec<String> = results.references.iter().map(|reference| reference.name.clone()).collect();
-    if let Some(unknown) = references.iter().find(|name| !known(name)) {
+    if let Some(unknown) = references.iter().find(|name| known(name).is_none()) {
         return Err(usage(format!("no reference `{unknown}`")));
     }
-    let vocabulary = model.size("V");
+    let vocabulary = model.size("V")?;
     let case = |case: &Case| match asked.how {
         Again::Rerun => case.clone(),
         Again::Challenge(seed) => fresh(case, vocabulary, seed),
@@ -141,7 +125,7 @@ fn request(
         selected: results.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect(),
         threads: means.threads,
         time_limit: means.time_limit,
-        faults: checkpoint_spec::Extent::None,
+        faults: Extent::None,
         fresh: true,
         options: results.options.clone(),
         keep: results.tensors.keep,

@@ -1,17 +1,20 @@
 //! The command line of the conformance program.
 
-mod bench;
 mod bundle;
 mod cache;
 mod checkpoint;
 mod describe;
-mod worker;
+pub mod worker;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::exit::{USAGE, report_error};
+use harness::exit::USAGE;
+
+use crate::failure::report_error;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -31,8 +34,6 @@ enum Command {
     Checkpoint(checkpoint::Arguments),
     /// Verify proof bundles, and say which are current
     Bundle(bundle::Arguments),
-    /// Measure, so that every figure in the documentation can be reproduced
-    Bench(bench::Arguments),
     /// Say what is kept between runs, and remove it
     Cache(cache::Arguments),
     /// Be a worker: the Rust GPT-2, given a work list on standard input
@@ -42,19 +43,30 @@ enum Command {
 
 /// Runs the program; the exit code says what became of it.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
-    let done = match arguments.command {
+    begin(|arguments: Arguments| match arguments.command {
         Command::Checkpoint(arguments) => checkpoint::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),
-        Command::Bench(arguments) => bench::run(arguments),
         Command::Cache(arguments) => cache::run(&arguments),
         Command::Worker => worker::run(),
-    };
-    done.unwrap_or_else(|error| report_error(&error))
+    })
+}
+
+/// Reads the arguments, and does what they say.
+pub fn begin<A: Parser>(run: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
+    match A::try_parse() {
+        Ok(arguments) => run(arguments).unwrap_or_else(|error| report_error(&error)),
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+/// Writes to standard output.
+pub fn print(text: &str) -> Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough, such as `head`, is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }

@@ -1,20 +1,13 @@
-//! The hall where specs, implementations and captures meet: plan, run, assay, judge, bundle.
+//! The command line, and what it brings to the harness: models from wherever they come, the Rust GPT-2, a screen.
 //!
-//! Architecture invariant: nothing here decides a verdict (`checkpoint-spec` judges) or renders one (`report` does).
-//! PyO3 is never linked: references are programs that speak the worker protocol.
+//! Architecture invariant: nothing here decides a verdict (`checkpoint-spec` judges), renders one (`report` does) or runs an
+//! implementation but the one that it links (`harness` does).
 #![forbid(unsafe_code)]
 
 pub mod again;
-pub mod bench;
-pub mod cache;
-pub mod cases;
 pub mod cli;
-pub mod exit;
-pub mod fault;
-pub mod implementation;
-pub mod interrupt;
-pub mod materials;
-pub mod model;
-pub mod place;
-pub mod progress;
-pub mod run;
+pub mod failure;
+pub mod rust;
+pub mod screen;
+pub mod source;
+pub mod start;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Dump, DumpError, DumpTensor, Limits};
+use super::contents::Dump;
+use super::error::DumpError;
+use super::limits::Limits;
+use super::tensor::DumpTensor;
 
 /// The longest name accepted.
 const MAXIMUM_NAME: usize = 1024;
@@ -55,6 +58,16 @@ impl<'a> Collector<'a> {
     /// The shape of a tensor that was put in.
     pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
         self.dump.tensors.get(name).map(|tensor| tensor.shape.clone())
+    }
+
+    /// The file that a tensor is from; none where there is no such tensor.
+    pub(super) fn origin(&self, name: &str) -> Option<&Path> {
+        self.origins.get(name).map(PathBuf::as_path)
+    }
+
+    /// The tensors whose file is one that `chosen` says.
+    pub(super) fn names_where(&self, chosen: impl Fn(&Path) -> bool) -> Vec<&str> {
+        self.origins.iter().filter(|(_, origin)| chosen(origin)).map(|(name, _)| name.as_str()).collect()
     }
 
     /// What was found and is not read.

@@ -8,10 +8,12 @@
 mod name;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::collector::Collector;
-use super::{DumpError, safetensors};
+use super::error::DumpError;
+use super::safetensors;
 
 /// How the tree of calls is named, after the class of the model.
 const TREE: &str = "_debug_tree_FULL_TENSORS.json";
@@ -32,12 +34,12 @@ pub(super) fn tree_among<'a>(path: &Path, files: &'a [PathBuf]) -> Result<Option
 pub(super) fn read(tree: &Path, files: &[PathBuf], collector: &mut Collector<'_>) -> Result<(), DumpError> {
     let references = tree::references(tree, collector.limits.description_bytes)?;
     let folder = tree.parent().unwrap_or(Path::new("."));
-    let names: Vec<&str> = files.iter().map(|file| file_name(file)).collect();
-    if let Some(missing) = references.keys().find(|name| !names.contains(&name.as_str())) {
+    let names: BTreeSet<&str> = files.iter().map(|file| file_name(file)).collect();
+    if let Some(missing) = references.keys().find(|name| !names.contains(name.as_str())) {
         let problem = format!("refers to {missing:?}, which is not in the folder {}", folder.display());
         return Err(DumpError::malformed(tree, problem));
     }
-    let class = file_name(tree).trim_end_matches(TREE).to_owned();
+    let class = file_name(tree).strip_suffix(TREE).unwrap_or_default().to_owned();
     for file in files {
         let stem = file_name(file).strip_suffix(".safetensors");
         match stem.and_then(|stem| name::tensor(&class, stem)) {

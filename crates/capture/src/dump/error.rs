@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::FileError;
+use crate::error::FileError;
 
 /// Characters of a name that are shown.
 const NAME: usize = 200;

@@ -7,10 +7,10 @@ use std::io::Read;
 use std::path::Path;
 
 use super::collector::Collector;
+use super::error::DumpError;
 use super::raw::name_of;
 use super::strided::{column_major, gather};
-use super::tensor::bytes_of;
-use super::{DumpDtype, DumpError, DumpTensor};
+use super::tensor::{DumpDtype, DumpTensor, bytes_of};
 use header::{Element, Header};
 
 /// What every such array starts with.

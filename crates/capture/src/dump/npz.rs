@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::collector::Collector;
+use super::error::DumpError;
+use super::npy;
 use super::zip::{Archive, finish};
-use super::{DumpError, npy};
 
 /// Reads every array; a name is that of its member without `.npy`.
 pub(super) fn read(path: &Path, archive: &Archive, collector: &mut Collector<'_>) -> Result<(), DumpError> {

@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::collector::Collector;
+use super::error::DumpError;
 use super::raw::name_of;
 use super::strided::gather;
-use super::tensor::bytes_of;
+use super::tensor::{DumpTensor, bytes_of};
 use super::zip::Archive;
-use super::{DumpError, DumpTensor};
+use flatten::Naming;
 use value::View;
 
 /// The member that says what the others are.
@@ -32,11 +33,26 @@ pub(super) fn is_one(archive: &Archive) -> bool {
 /// Reads every tensor of the saved object: dicts and lists are flattened, their keys and positions joined by dots. What is no
 /// tensor is noted.
 pub(super) fn read(path: &Path, archive: &Archive, collector: &mut Collector<'_>) -> Result<(), DumpError> {
+    read_as(path, archive, Naming::OfFile(&name_of(path)?), collector)
+}
+
+/// Reads the tensor of a file of SGLang's dumper, `{"value": tensor, "meta": {…}}` or the tensor alone, and puts it in under that name.
+pub(super) fn read_one(path: &Path, name: &str, collector: &mut Collector<'_>) -> Result<(), DumpError> {
+    let archive = Archive::open(path, collector.limits)?;
+    read_as(path, &archive, Naming::OfValue(name), collector)
+}
+
+fn read_as(
+    path: &Path,
+    archive: &Archive,
+    naming: Naming<'_>,
+    collector: &mut Collector<'_>,
+) -> Result<(), DumpError> {
     let folder = folder_of(path, archive)?;
     check_byte_order(path, archive, &folder)?;
     let bytes = archive.read(&format!("{folder}{PICKLE}"), collector.limits.description_bytes)?;
     let graph = pickle::run(path, &bytes, collector.limits)?;
-    let found = flatten::tensors(path, &graph, &name_of(path)?, collector)?;
+    let found = flatten::tensors(path, &graph, naming, collector)?;
     let by_storage = admit(path, archive, &found, collector)?;
     for (key, names) in by_storage {
         read_storage(path, archive, &format!("{folder}data/{key}"), &names, &found, collector)?;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::collector::Collector;
-use super::tensor::bytes_of;
-use super::{Dump, DumpDtype, DumpError, DumpTensor, Limits};
+use super::contents::Dump;
+use super::error::DumpError;
+use super::limits::Limits;
+use super::tensor::{DumpDtype, DumpTensor, bytes_of};
 
 /// Reads a file that is nothing but f32 values, little-endian and row-major: a dump with one tensor, named as the file is.
 ///

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::collector::Collector;
-use super::{DumpDtype, DumpError, DumpTensor};
+use super::error::DumpError;
+use super::tensor::{DumpDtype, DumpTensor};
 use crate::header::{Entry, Order};
 use crate::stored::Stored;
 

@@ -73,3 +73,57 @@ fn is_row_major(shape: &[usize], strides: &[usize]) -> bool {
         fits
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::{column_major, gather};
+
+    /// Every element of the shape by its own sum; none where one lies outside.
+    fn one_by_one(storage: &[u8], shape: &[usize], strides: &[usize], offset: usize) -> Option<Vec<u8>> {
+        (0..shape.iter().product())
+            .map(|flat| {
+                let mut rest = flat;
+                let mut place = offset;
+                for (extent, stride) in shape.iter().zip(strides).rev() {
+                    place += rest % extent * stride;
+                    rest /= extent;
+                }
+                storage.chunks_exact(2).nth(place)
+            })
+            .collect::<Option<Vec<_>>>()
+            .map(|elements| elements.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn elements_are_those_of_their_indices(
+            axes in vec((0usize..4, 0usize..6), 0..5),
+            offset in 0usize..8,
+            storage in vec(any::<u8>(), 0..80),
+        ) {
+            let (shape, strides): (Vec<usize>, Vec<usize>) = axes.into_iter().unzip();
+            let expected = one_by_one(&storage, &shape, &strides, offset);
+            prop_assert_eq!(gather(&storage, 2, &shape, &strides, offset).ok(), expected);
+        }
+
+        #[test]
+        fn no_strides_lead_to_a_crash(
+            axes in vec((0usize..3, any::<usize>()), 0..5),
+            offset in any::<usize>(),
+        ) {
+            let (shape, strides): (Vec<usize>, Vec<usize>) = axes.into_iter().unzip();
+            if let Ok(bytes) = gather(&[7; 16], 2, &shape, &strides, offset) {
+                prop_assert_eq!(bytes.len(), 2 * shape.iter().product::<usize>());
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_axis_of_fortran_varies_fastest() {
+        assert_eq!(column_major(&[2, 3, 4]), [1, 2, 6]);
+        assert!(column_major(&[]).is_empty());
+    }
+}

@@ -6,7 +6,9 @@ use std::path::Path;
 use half::{bf16, f16};
 
 use super::collector::check_name;
-use super::{Dump, DumpDtype, DumpError, DumpTensor};
+use super::contents::Dump;
+use super::error::DumpError;
+use super::tensor::{DumpDtype, DumpTensor};
 use crate::file::output::Output;
 use crate::header::{self, Entry};
 use tensor_compare::Shape;

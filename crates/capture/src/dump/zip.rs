@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive, ZipArchiveEntryWayfinder};
 
-use super::{DumpError, Limits};
+use super::error::DumpError;
+use super::limits::Limits;
 
 /// An open archive whose members have names of their own, do not overlap, and unpack to an accepted size.
 pub(super) struct Archive {

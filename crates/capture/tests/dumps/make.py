@@ -25,6 +25,9 @@ NAMES = {
     torch.float32: "F32",
     torch.float16: "F16",
     torch.bfloat16: "BF16",
+    torch.uint64: "U64",
+    torch.uint32: "U32",
+    torch.uint16: "U16",
     torch.int64: "I64",
     torch.int32: "I32",
     torch.int16: "I16",
@@ -120,6 +123,8 @@ def torch_files() -> None:
         "same": base,
         "parameter": torch.nn.Parameter(base[0]),
         "needs_grad": base.clone().requires_grad_(True),
+        "u16": torch.tensor([[1, 2], [3, 65535]], dtype=torch.uint16).T,
+        "u64": torch.tensor([1 << 40], dtype=torch.uint64),
         "every_tenth": torch.arange(70, dtype=torch.uint8)[::10],
     }
     torch.save({**tensors, **views}, HERE / "dict.pt")
@@ -156,6 +161,15 @@ def torch_files() -> None:
     expect("sglang_old.pt", {"dumped.h.0": base})
     torch.save({"value": base, "meta": {"name": "q", "layer_id": 0}}, HERE / "sglang.pt")
     expect("sglang.pt", {"value": base})
+    folder = HERE / "sglang_dumper"
+    folder.mkdir()
+    for index, (name, layer) in enumerate([("attn_output", 0), ("attn_output", 1), ("logits", None)]):
+        tags = {"step": 3, "rank": 0, "dump_index": index, "name": name, "recompute_status": "disabled"}
+        tags |= {} if layer is None else {"layer_id": layer}
+        file = "___".join(f"{key}={value}" for key, value in tags.items()) + ".pt"
+        value = base + index
+        torch.save(value if layer == 1 else {"value": value, "meta": tags | {"world_size": 1}}, folder / file)
+    expect("sglang_dumper", {"attn_output.0": base, "attn_output.1": base + 1, "logits": base + 2})
     torch.save({"a": base}, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
     torch.save(model, HERE / "whole_module.pt")
 

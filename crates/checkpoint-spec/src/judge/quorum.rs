@@ -7,7 +7,8 @@ use capture::Precision;
 use crate::Measured;
 use crate::assay::{CaseAssay, ITSELF, ORACLE, QuorumObservation};
 use crate::judge::RunFacts;
-use crate::plan::{GRAPH, lineage};
+use crate::plan::GRAPH;
+use crate::registry::lineage;
 use crate::results::{Finding, Outcome, Quorum, Reason, Verdict, Voice};
 
 /// Agreement of all references at f64. Fewer than two is a reservation when the user chose so.

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::checkpoint::print;
-use crate::exit::usage;
+use super::print;
+use harness::exit::usage;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +73,6 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
             print(&format!("{}\n", path.display()))
         }
         Command::Attest(arguments) => attest::run(&arguments),
-        Command::Golden => golden::run(),
+        Command::Golden => golden::make(),
     }
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::checkpoint::print;
-use crate::cache::{LIMIT, contents, prune};
-use crate::place::Place;
+use super::print;
+use harness::cache::{LIMIT, contents, prune};
+use harness::place::Place;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let place = Place::find()?;
-    let folder = place.cache.join("captures");
+    let folder = place.captures();
     let limit = if arguments.clear { Some(0) } else { arguments.limit };
     let removed = limit.map(|limit| prune(&folder, limit)).transpose()?;
     print(&described(&folder, removed)?)

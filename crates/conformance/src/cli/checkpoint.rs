@@ -1,26 +1,30 @@
 //! `checkpoint`: the main job.
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use capture::Precision;
+use checkpoint_spec::registry::{Entry, references};
 use checkpoint_spec::{Extent, Keep, Results, SpecSet};
 use clap::{Args, ValueEnum};
+use harness::bundle::write_bundle;
+use harness::cache::{LIMIT, prune};
+use harness::cases;
+use harness::events::Progress;
+use harness::exit::usage;
+use harness::implementation::{ImplementationName, Means};
+use harness::model::Model;
+use harness::place::Place;
+use harness::request::Request;
+use harness::run;
 
-use super::describe;
-use crate::cache::{LIMIT, prune};
-use crate::cases;
-use crate::exit::usage;
-use crate::implementation::{ImplementationName, Means, REFERENCES, RustGpt2, computes};
-use crate::interrupt::Interrupt;
-use crate::materials;
-use crate::model::{Model, ModelSource};
-use crate::place::Place;
-use crate::progress::Progress;
-use crate::run::{self, Request};
+use super::{describe, print};
+use crate::rust::RustGpt2;
+use crate::source::{ModelSource, open_variant};
+use crate::{screen, start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,8 +59,8 @@ pub(super) struct Arguments {
     /// Other weights for the subject: a quantised, converted or edited copy of the model
     #[arg(long, value_name = "DIR")]
     subject_model: Option<PathBuf>,
-    /// Who is under test: rust, torch, tinygrad, or command:PROGRAM; with @f32, @bf16 or @f16
-    #[arg(long, default_value = "rust", value_parser = ImplementationName::parse)]
+    /// Who is under test: rust, torch, tinygrad, or [NAME=]command:PROGRAM; with @f32, @bf16 or @f16
+    #[arg(long, default_value = RustGpt2::NAME, value_parser = ImplementationName::parse)]
     subject: ImplementationName,
     /// Who judges, in order of precedence; may be given more than once [default: torch tinygrad]
     #[arg(long, value_name = "NAME")]
@@ -177,7 +181,7 @@ impl Arguments {
         if let Some(folder) = &self.subject_model {
             option("subject-model", folder.display().to_string());
         }
-        if self.subject.name != "rust" {
+        if self.subject.name != RustGpt2::NAME {
             option("subject", self.subject.to_string());
         }
         self.reference.iter().for_each(|name| option("reference", name.clone()));
@@ -229,48 +233,23 @@ fn select(specs: &SpecSet, name: &str) -> Result<String> {
     })
 }
 
-/// Writes to standard output.
-pub(super) fn print(text: &str) -> Result<ExitCode> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // A reader that has seen enough, such as `head`, is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
 fn compare(arguments: &Arguments, selected: Vec<String>) -> Result<ExitCode> {
     let place = Place::find()?;
-    let interrupt = Interrupt::install()?;
-    let threads = threads(arguments.threads)?;
-    let means = Means {
-        logs: place.cache.join("logs"),
-        place,
-        threads,
-        time_limit: Duration::from_secs(arguments.time_limit.max(1)),
-        interrupt,
-    };
-    let progress = Progress::new(arguments.quiet);
+    let time_limit = Duration::from_secs(arguments.time_limit.max(1));
+    let means = start::means(place, start::threads(arguments.threads)?, time_limit)?;
+    let progress = screen::progress(arguments.quiet);
     let request = request(arguments, &means, &progress, selected)?;
     let outcome = run::run(&request, &means, &progress)?;
     let bundle = if arguments.no_bundle {
         None
     } else {
         let folder = arguments.bundles.clone().unwrap_or_else(|| means.place.bundles());
-        Some(materials::write_bundle(&folder, &request, &means, &outcome, &progress)?)
+        Some(write_bundle(&folder, &request, &means, &outcome, &progress)?)
     };
     // The bundle is written from what is kept, so only now may anything of it go.
-    prune(&run::capture_cache(&means), LIMIT)?;
+    prune(&means.place.captures(), LIMIT)?;
     print(&render(arguments, &outcome.results, bundle.as_deref()))?;
     Ok(ExitCode::from(report::exit_code(&outcome.results, arguments.strict)))
-}
-
-/// How many threads to compute with.
-pub(super) fn threads(asked: Option<usize>) -> Result<usize> {
-    match asked {
-        Some(0) => Err(usage("--threads 0: at least one thread is needed")),
-        Some(threads) => Ok(threads),
-        None => Ok(std::thread::available_parallelism()?.get()),
-    }
 }
 
 fn request(
@@ -284,10 +263,10 @@ fn request(
     }
     can_start(&arguments.subject, &asked_for(&arguments.reference)?, means)?;
     let model = arguments.model.clone().unwrap_or(ModelSource::Bundled).open(means, progress)?;
-    let references = references(&arguments.reference, &model)?;
-    can_run(&arguments.subject, &model)?;
+    let references = chosen(&arguments.reference, &model)?;
+    can_run(&arguments.subject, &model, means)?;
     let subject_model =
-        arguments.subject_model.as_ref().map(|folder| model.open_variant(folder)).transpose()?;
+        arguments.subject_model.as_ref().map(|folder| open_variant(&model, folder)).transpose()?;
     let (cases, do_not_fit) = cases::plan(&model, &arguments.case, arguments.seed)?;
     Ok(Request {
         subject_model,
@@ -311,10 +290,12 @@ fn request(
 }
 
 /// A subject that cannot run the model at all is told of before anything is computed.
-fn can_run(subject: &ImplementationName, model: &Model) -> Result<()> {
-    match model.rust_gpt2_refuses().filter(|_| subject.name == RustGpt2::NAME) {
+fn can_run(subject: &ImplementationName, model: &Model, means: &Means) -> Result<()> {
+    let Some(local) = means.local(&subject.name) else { return Ok(()) };
+    match local.refuses(model) {
         Some(reason) => Err(usage(format!(
-            "the Rust GPT-2 cannot run {}: {reason}; name another subject, as in --subject torch",
+            "{} cannot run {}: {reason}; name another subject, as in --subject torch",
+            local.title(),
             model.name
         ))),
         None => Ok(()),
@@ -333,8 +314,8 @@ fn can_start(subject: &ImplementationName, references: &[String], means: &Means)
 /// The references that were named, once each.
 fn asked_for(asked: &[String]) -> Result<Vec<String>> {
     for (index, name) in asked.iter().enumerate() {
-        if !REFERENCES.contains(&name.as_str()) {
-            return Err(usage(format!("no reference `{name}`; there are: {}", REFERENCES.join(", "))));
+        if !references().any(|entry| entry.name == name) {
+            return Err(usage(format!("no reference `{name}`; there are: {}", names(|_| true).join(", "))));
         }
         if asked[..index].contains(name) {
             return Err(usage(format!(
@@ -345,11 +326,15 @@ fn asked_for(asked: &[String]) -> Result<Vec<String>> {
     Ok(asked.to_vec())
 }
 
+/// The names of references of a kind.
+fn names(is_wanted: impl Fn(&Entry) -> bool) -> Vec<String> {
+    references().filter(|entry| is_wanted(entry)).map(|entry| entry.name.to_owned()).collect()
+}
+
 /// Those, or all that know the family where none was named.
-fn references(asked: &[String], model: &Model) -> Result<Vec<String>> {
+fn chosen(asked: &[String], model: &Model) -> Result<Vec<String>> {
     let family = &model.architecture.family;
-    let known: Vec<String> =
-        REFERENCES.into_iter().filter(|name| computes(name, family)).map(str::to_owned).collect();
+    let known = names(|entry| entry.knows(family));
     match asked.iter().find(|name| !known.contains(name)) {
         Some(name) => Err(usage(format!(
             "the reference {name} does not know the family `{family}`; there are: {}",
@@ -360,7 +345,7 @@ fn references(asked: &[String], model: &Model) -> Result<Vec<String>> {
     }
 }
 
-fn render(arguments: &Arguments, results: &Results, bundle: Option<&std::path::Path>) -> String {
+fn render(arguments: &Arguments, results: &Results, bundle: Option<&Path>) -> String {
     let colour = match arguments.color {
         Color::Always => true,
         Color::Never => false,

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use capture::Precision;
 use capture::worker::{attempt_all, read_work_list};
 
-use crate::exit::usage;
-use crate::implementation::RustSession;
+use crate::rust::RustSession;
+use harness::exit::usage;
 
 /// Reads the work list from standard input, attempts every job, answers on standard output.
-pub(super) fn run() -> Result<ExitCode> {
+pub fn run() -> Result<ExitCode> {
     let list = read_work_list(std::io::stdin().lock()).map_err(|error| usage(error.to_string()))?;
     if list.precision != Precision::F32 {
         return Err(usage(format!("{} was asked for; the Rust GPT-2 computes in f32", list.precision)));

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::dump::DumpError;
+use crate::dump::error::DumpError;
 
 /// For each file of a tensor, the shape that every call wrote into it, in the order of calls.
 pub(super) type References = BTreeMap<String, Vec<Vec<usize>>>;

@@ -2,7 +2,7 @@
 
 use tensor_compare::Shape;
 
-use crate::dump::DumpDtype;
+use crate::dump::tensor::DumpDtype;
 
 /// What the header says.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::value::{Graph, Ref, Value, View};
-use crate::dump::DumpError;
 use crate::dump::collector::Collector;
+use crate::dump::error::DumpError;
 
 /// Containers within each other, at most: an object may hold itself.
 const MAXIMUM_DEPTH: usize = 32;
@@ -13,19 +13,29 @@ const MAXIMUM_DEPTH: usize = 32;
 /// Values visited for each tensor that a dump may hold: a few containers may hold each other in a great many ways.
 const VISITS_PER_TENSOR: usize = 8;
 
-/// Every tensor, named by keys and positions with dots between them; `alone` is the name where the object is a tensor itself.
+/// How tensors are named.
+#[derive(Clone, Copy)]
+pub(super) enum Naming<'a> {
+    /// By keys and positions with dots between them; so where the object is a tensor itself.
+    OfFile(&'a str),
+    /// Likewise below `value`, and so for that itself; what is beside it is of no interest.
+    OfValue(&'a str),
+}
+
+/// Every tensor, named.
 pub(super) fn tensors(
     path: &Path,
     graph: &Graph,
-    alone: &str,
+    naming: Naming<'_>,
     collector: &mut Collector<'_>,
 ) -> Result<BTreeMap<String, View>, DumpError> {
     let visits = collector.limits.tensors.saturating_mul(VISITS_PER_TENSOR);
     let mut walk = Walk { path, graph, visits, found: BTreeMap::new(), notes: Vec::new() };
-    if let Value::Tensor(view) = &graph.values[graph.root] {
-        walk.found.insert(alone.to_owned(), view.clone());
-    } else {
-        walk.visit("", graph.root, 0)?;
+    let root = &graph.values[graph.root];
+    match (naming, root) {
+        (Naming::OfFile(name) | Naming::OfValue(name), Value::Tensor(view)) => walk.find(name, view)?,
+        (Naming::OfFile(_), _) => walk.visit("", graph.root, 0)?,
+        (Naming::OfValue(name), _) => walk.visit(name, walk.value_of(root)?, 0)?,
     }
     let Walk { found, notes, .. } = walk;
     notes.iter().for_each(|note| collector.note(path, note));
@@ -68,6 +78,20 @@ impl Walk<'_> {
             other => self.notes.push(format!("{name:?} was not read: {}", other.kind())),
         }
         Ok(())
+    }
+
+    /// What the key `value` leads to.
+    fn value_of(&self, root: &Value) -> Result<Ref, DumpError> {
+        let entries = if let Value::Map(entries) = root { &entries[..] } else { &[] };
+        let is_value = |key: Ref| matches!(&self.graph.values[key], Value::Text(text) if text == "value");
+        let mut values = entries.iter().filter(|(key, _)| is_value(*key)).map(|&(_, value)| value);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Ok(value),
+            _ => Err(DumpError::malformed(
+                self.path,
+                "not one of SGLang's dumper: no tensor, and not one `value`",
+            )),
+        }
     }
 
     fn find(&mut self, name: &str, view: &View) -> Result<(), DumpError> {

@@ -1,7 +1,7 @@
 //! The few things of Python that a pickle of tensors names, and what a call of each gives.
 
 use super::value::{Global, Ref, Storage, Value, View};
-use crate::dump::DumpDtype;
+use crate::dump::tensor::DumpDtype;
 
 /// What that name of that module is; none where tensors do not need it.
 pub(super) fn global(module: &str, name: &str) -> Option<Global> {

@@ -3,14 +3,16 @@
 //! Architecture invariant: no opcode calls anything. A name that tensors do not need ends the reading, as does an opcode that
 //! could make Python import, call or look up more. See `pickletools.py` of CPython for what each does.
 
+mod machine;
 mod opcode;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::globals;
-use super::value::{Global, Graph, Ref, Value};
-use crate::dump::{DumpError, Limits};
+use super::value::Graph;
+use crate::dump::error::DumpError;
+use crate::dump::limits::Limits;
+use machine::Machine;
 
 /// Values that a pickle may make for each tensor that a dump may hold.
 const VALUES_PER_TENSOR: usize = 32;
@@ -31,179 +33,4 @@ pub(super) fn run(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Graph, D
         return Err(machine.malformed(format!("{} values at its end, expected one", machine.stack.len())));
     };
     Ok(Graph { values: machine.values, root })
-}
-
-struct Machine<'a> {
-    path: &'a Path,
-    rest: &'a [u8],
-    stack: Vec<Ref>,
-    /// Heights of the stack.
-    marks: Vec<usize>,
-    memo: BTreeMap<u64, Ref>,
-    values: Vec<Value>,
-    /// How many values there may be.
-    limit: usize,
-}
-
-impl<'a> Machine<'a> {
-    fn malformed(&self, problem: impl std::fmt::Display) -> DumpError {
-        DumpError::malformed(self.path, format!("the pickle has {problem}"))
-    }
-
-    fn forbidden(&self, global: &str) -> DumpError {
-        DumpError::forbidden(self.path, global)
-    }
-
-    fn take(&mut self, count: u64) -> Result<&'a [u8], DumpError> {
-        let split = usize::try_from(count).ok().and_then(|count| self.rest.split_at_checked(count));
-        let Some((taken, rest)) = split else {
-            let left = self.rest.len();
-            return Err(self.malformed(format!("{left} bytes left where {count} are needed: half a file?")));
-        };
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    /// A little-endian number of so many bytes, at most 8.
-    fn number(&mut self, size: usize) -> Result<u64, DumpError> {
-        let mut bytes = [0; 8];
-        bytes[..size].copy_from_slice(self.take(size as u64)?);
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn text(&mut self, length: u64) -> Result<String, DumpError> {
-        let bytes = self.take(length)?;
-        String::from_utf8(bytes.to_vec())
-            .map_err(|error| self.malformed(format!("text that is no UTF-8: {error}")))
-    }
-
-    fn line(&mut self) -> Result<String, DumpError> {
-        let end = self.rest.iter().position(|&byte| byte == b'\n');
-        let end = end.ok_or_else(|| self.malformed("a line without an end"))?;
-        let line = self.text(end as u64)?;
-        self.take(1)?;
-        Ok(line)
-    }
-
-    fn push(&mut self, value: Value) -> Result<(), DumpError> {
-        if self.values.len() >= self.limit {
-            let found = self.values.len() as u64 + 1;
-            return Err(DumpError::too_large(self.path, "values of the pickle:", found, self.limit as u64));
-        }
-        self.stack.push(self.values.len());
-        self.values.push(value);
-        Ok(())
-    }
-
-    /// The topmost value above the last mark.
-    fn pop(&mut self) -> Result<Ref, DumpError> {
-        let floor = self.marks.last().copied().unwrap_or_default();
-        let top = if self.stack.len() > floor { self.stack.pop() } else { None };
-        top.ok_or_else(|| self.malformed("an opcode that wants a value where there is none"))
-    }
-
-    /// Everything above the last mark, which is taken away.
-    fn pop_to_mark(&mut self) -> Result<Vec<Ref>, DumpError> {
-        let mark = self
-            .marks
-            .pop()
-            .ok_or_else(|| self.malformed("an opcode that wants a mark where there is none"))?;
-        Ok(self.stack.split_off(mark))
-    }
-
-    fn pop_many(&mut self, count: usize) -> Result<Vec<Ref>, DumpError> {
-        let mut taken = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
-        taken.reverse();
-        Ok(taken)
-    }
-
-    fn top(&self) -> Result<Ref, DumpError> {
-        self.stack
-            .last()
-            .copied()
-            .ok_or_else(|| self.malformed("an opcode that wants a value where there is none"))
-    }
-
-    fn remember(&mut self, key: u64) -> Result<(), DumpError> {
-        let top = self.top()?;
-        self.memo.insert(key, top);
-        Ok(())
-    }
-
-    fn recall(&mut self, key: u64) -> Result<(), DumpError> {
-        let value = self.memo.get(&key).copied();
-        let value =
-            value.ok_or_else(|| self.malformed(format!("a reference to {key}, which was not remembered")))?;
-        self.stack.push(value);
-        Ok(())
-    }
-
-    fn append(&mut self, items: Vec<Ref>) -> Result<(), DumpError> {
-        let target = self.top()?;
-        match &mut self.values[target] {
-            Value::Sequence(list) => list.extend(items),
-            _ => return Err(self.malformed("items for something that is no list")),
-        }
-        Ok(())
-    }
-
-    fn set_items(&mut self, items: &[Ref]) -> Result<(), DumpError> {
-        let target = self.top()?;
-        let (pairs, []) = items.as_chunks::<2>() else {
-            return Err(self.malformed("a key without a value"));
-        };
-        match &mut self.values[target] {
-            Value::Map(map) => map.extend(pairs.iter().map(|&[key, value]| (key, value))),
-            _ => return Err(self.malformed("keys for something that is no dict")),
-        }
-        Ok(())
-    }
-
-    fn global(&mut self, module: &str, name: &str) -> Result<(), DumpError> {
-        match globals::global(module, name) {
-            Some(global) => self.push(Value::Global(global)),
-            None => Err(self.forbidden(&format!("{module}.{name}"))),
-        }
-    }
-
-    fn stack_global(&mut self) -> Result<(), DumpError> {
-        let (name, module) = (self.pop()?, self.pop()?);
-        let (Value::Text(module), Value::Text(name)) = (&self.values[module], &self.values[name]) else {
-            return Err(self.malformed("a name that is no text"));
-        };
-        let (module, name) = (module.clone(), name.clone());
-        self.global(&module, &name)
-    }
-
-    fn reduce(&mut self) -> Result<(), DumpError> {
-        let (arguments, callable) = (self.pop()?, self.pop()?);
-        let (Value::Global(callable), Value::Sequence(arguments)) =
-            (&self.values[callable], &self.values[arguments])
-        else {
-            return Err(self.malformed("a call of something that is no function"));
-        };
-        let value =
-            globals::call(&self.values, *callable, arguments).map_err(|problem| self.malformed(problem))?;
-        self.push(value)
-    }
-
-    fn persistent(&mut self) -> Result<(), DumpError> {
-        let id = self.pop()?;
-        let Value::Sequence(id) = &self.values[id] else {
-            return Err(self.malformed("a storage that is not told by a tuple"));
-        };
-        let value = globals::persistent(&self.values, id).map_err(|problem| self.malformed(problem))?;
-        self.push(value)
-    }
-
-    /// The state of an object: that of an `OrderedDict` holds notes of PyTorch on versions, and is left out.
-    fn build(&mut self) -> Result<(), DumpError> {
-        self.pop()?;
-        let target = self.top()?;
-        match self.values[target] {
-            Value::Map(_) => Ok(()),
-            Value::Global(Global::OrderedDict) => Err(self.malformed("a state for a class")),
-            _ => Err(self.forbidden("the state of an object that is no dict (BUILD)")),
-        }
-    }
 }

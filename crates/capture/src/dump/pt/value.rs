@@ -1,6 +1,6 @@
 //! What a pickle of tensors is made of.
 
-use crate::dump::DumpDtype;
+use crate::dump::tensor::DumpDtype;
 
 /// A value's place in the [`Graph`]. Values refer to each other, and may do so in a circle.
 pub(super) type Ref = usize;

@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use proof_bundle::{Demands, statement, verify_as};
 
-use super::super::checkpoint::print;
-use crate::exit::usage;
+use super::super::print;
+use harness::exit::usage;
 
 const HELP: &str = "\
 The subject of the statement is tagmanifest-sha256.txt, whose SHA-256 stands for every file of the bundle. Only a bundle

@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use proof_bundle::{Head, heads};
 
-use super::super::checkpoint::print;
+use super::super::print;
 use super::golden::GOLDEN;
-use crate::materials;
-use crate::place::Place;
+use harness::materials;
+use harness::place::Place;
 
 const HELP: &str = "\
 Nothing is verified here: `cargo xtask bundle verify` does that. Exit code 0, whatever is found.";

@@ -5,17 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use harness::exit::{CONFORMING, INCOMPLETE, INVALID_EVIDENCE, NOT_CONFORMING, STALE, usage};
+use harness::implementation::ImplementationName;
+use harness::materials;
+use harness::place::Place;
 use proof_bundle::{AllowedSigners, Demands, Head, Verification, heads, verify_as};
 
-use super::super::checkpoint::print;
+use super::super::print;
 use super::golden::GOLDEN;
 use crate::again::{self, Again};
-use crate::exit::{CONFORMING, INCOMPLETE, INVALID_EVIDENCE, NOT_CONFORMING, STALE, usage};
-use crate::implementation::ImplementationName;
-use crate::interrupt::Interrupt;
-use crate::materials;
-use crate::model::ModelSource;
-use crate::place::Place;
+use crate::source::{self, ModelSource};
+use crate::start;
 
 const HELP: &str = "\
 A bundle is held against the commit, the locks, the specs, the references and the bundled model that are here.
@@ -113,7 +113,7 @@ fn one(
     let place = Place::find()?;
     let law = if historical { head.as_ref().and_then(|head| materials::law_of(&place, head)) } else { None };
     let current = if historical { None } else { Some(materials::current(&place, head.as_ref())?) };
-    let architecture = head.as_ref().and_then(|head: &Head| materials::architecture_of(&place, head));
+    let architecture = head.as_ref().and_then(|head: &Head| source::architecture_of(&place, head));
     let model = match &arguments.model {
         Some(ModelSource::Directory(folder)) if !folder.is_dir() => {
             return Err(usage(format!("--model {}: no such directory", folder.display())));
@@ -145,12 +145,13 @@ fn compute(arguments: &Arguments, place: &Place, verification: &Verification) ->
     if !arguments.rerun && arguments.challenge.is_none() {
         return Ok(worst);
     }
-    let interrupt = Interrupt::install()?;
+    let threads = evidence.materials.threads.clamp(1, start::threads(None)?);
+    let means = start::means(place.clone(), threads, start::TIME_LIMIT)?;
     let rerun = arguments.rerun.then_some(Again::Rerun);
     for how in rerun.into_iter().chain(arguments.challenge.map(Again::Challenge)) {
         let asked =
             again::Asked { how, model: arguments.model.as_ref(), subject: arguments.subject.as_ref() };
-        let found = again::run(&asked, place, &interrupt, results, evidence)?;
+        let found = again::again(&asked, &means, results, evidence)?;
         print(&(found.lines.join("\n") + "\n"))?;
         worst = if rank(found.exit_code) > rank(worst) { found.exit_code } else { worst };
     }

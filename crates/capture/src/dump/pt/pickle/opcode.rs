@@ -1,8 +1,8 @@
 //! What each opcode does.
 
 use super::super::value::Value;
-use super::Machine;
-use crate::dump::DumpError;
+use super::machine::Machine;
+use crate::dump::error::DumpError;
 
 /// The highest protocol there is.
 const NEWEST_PROTOCOL: u64 = 5;
