@@ -284,9 +284,22 @@ fn layouts(page: &mut Page<'_>, results: &PartResults) {
     let first = results.first_divergence.as_ref().map(|first| (first.activation.as_str(), first.step));
     let others =
         results.layouts.iter().filter(|layout| Some((layout.activation.as_str(), layout.step)) != first);
-    for (position, layout) in others.enumerate() {
+    let kind = |layout: &RecognisedLayout| {
+        layout.activation.chars().filter(|c| !c.is_ascii_digit()).collect::<String>()
+    };
+    let mut kinds: Vec<(&RecognisedLayout, usize)> = Vec::new();
+    for layout in others {
+        let alike = kinds.iter_mut().find(|(known, _)| kind(known) == kind(layout) && known.is == layout.is);
+        match alike {
+            Some((_, more)) => *more += 1,
+            None => kinds.push((layout, 0)),
+        }
+    }
+    for (position, (layout, more)) in kinds.into_iter().enumerate() {
         let label = if position == 0 { "layouts" } else { "" };
-        page.entry(label, Style::new(), &plain(&format!("{}: {}", layout.activation, layout_line(layout))));
+        let likewise = if more > 0 { format!(" ({more} more likewise)") } else { String::new() };
+        let line = format!("{}: {}{likewise}", layout.activation, layout_line(layout));
+        page.entry(label, Style::new(), &plain(&line));
     }
 }
 
