@@ -16,6 +16,8 @@ use crate::{Presentation, figures, phrases, words};
 
 pub use page::check_html;
 
+/// How it is said of a tensor that another is used in its place.
+const SAME_VALUES: &str = "the same values";
 /// Divergences that are told of beside the first.
 const FEW: usize = 6;
 
@@ -282,9 +284,22 @@ fn layouts(page: &mut Page<'_>, results: &PartResults) {
     let first = results.first_divergence.as_ref().map(|first| (first.activation.as_str(), first.step));
     let others =
         results.layouts.iter().filter(|layout| Some((layout.activation.as_str(), layout.step)) != first);
-    for (position, layout) in others.enumerate() {
+    let kind = |layout: &RecognisedLayout| {
+        layout.activation.chars().filter(|c| !c.is_ascii_digit()).collect::<String>()
+    };
+    let mut kinds: Vec<(&RecognisedLayout, usize)> = Vec::new();
+    for layout in others {
+        let alike = kinds.iter_mut().find(|(known, _)| kind(known) == kind(layout) && known.is == layout.is);
+        match alike {
+            Some((_, more)) => *more += 1,
+            None => kinds.push((layout, 0)),
+        }
+    }
+    for (position, (layout, more)) in kinds.into_iter().enumerate() {
         let label = if position == 0 { "layouts" } else { "" };
-        page.entry(label, Style::new(), &plain(&format!("{}: {}", layout.activation, layout_line(layout))));
+        let likewise = if more > 0 { format!(" ({more} more likewise)") } else { String::new() };
+        let line = format!("{}: {}{likewise}", layout.activation, layout_line(layout));
+        page.entry(label, Style::new(), &plain(&line));
     }
 }
 
@@ -319,7 +334,10 @@ fn remarks(page: &mut Page<'_>, results: &PartResults) {
         page.blank();
     }
     let few = if page.is_verbose() { usize::MAX } else { FEW };
-    let kinds = kinds(&results.unused, page.is_verbose());
+    let is_double = |unused: &&UnusedTensor| !page.is_verbose() && unused.why.ends_with(SAME_VALUES);
+    let doubles = results.unused.iter().filter(is_double).count();
+    let others: Vec<&UnusedTensor> = results.unused.iter().filter(|unused| !is_double(unused)).collect();
+    let kinds = kinds(&others, page.is_verbose());
     for (position, (unused, more)) in kinds.iter().take(few).enumerate() {
         let label = if position == 0 { "not used" } else { "" };
         let likewise = if *more > 0 { format!(" ({more} more likewise)") } else { String::new() };
@@ -329,6 +347,13 @@ fn remarks(page: &mut Page<'_>, results: &PartResults) {
     if kinds.len() > few {
         let more: Vec<&str> = kinds[few..].iter().map(|(unused, _)| unused.name.as_str()).collect();
         page.entry("", DIM, &plain(&format!("… and {}: {}", more.len(), more.join(", "))));
+    }
+    if doubles > 0 {
+        let line = format!(
+            "{} with the values of others, which are used (--verbose shows them)",
+            many(doubles, "tensor")
+        );
+        page.entry("doubles", DIM, &line);
     }
     for note in &results.notes {
         page.entry("note", Style::new(), &plain(note));
@@ -342,12 +367,12 @@ fn remarks(page: &mut Page<'_>, results: &PartResults) {
 }
 
 /// Tensors that nothing was made of, those that differ in their numbers alone told once.
-fn kinds(unused: &[UnusedTensor], apart: bool) -> Vec<(&UnusedTensor, usize)> {
+fn kinds<'a>(unused: &[&'a UnusedTensor], apart: bool) -> Vec<(&'a UnusedTensor, usize)> {
     let kind = |tensor: &UnusedTensor| {
         let digits = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
         (digits(&tensor.name), digits(&tensor.why))
     };
-    let mut kinds: Vec<(&UnusedTensor, usize)> = Vec::new();
+    let mut kinds: Vec<(&'a UnusedTensor, usize)> = Vec::new();
     for tensor in unused {
         match kinds.iter_mut().find(|(known, _)| !apart && kind(known) == kind(tensor)) {
             Some((_, more)) => *more += 1,

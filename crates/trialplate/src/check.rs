@@ -1,6 +1,7 @@
 //! A dump, judged.
 
 mod case;
+mod names;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -11,13 +12,14 @@ use checkpoint_spec::{
     CaseEvidence, Part, PartFacts, PartResults, Setting, Traits, confidence, diagnose_part, judge_part,
 };
 
-use crate::bring::{Brought, Named, Spare, mapped_names, own_names};
+use crate::bring::{Brought, Named};
 use crate::exit::Problem;
-use crate::guess::{self, Guess};
 use crate::layouts;
 use crate::map::Map;
 use crate::model::Subject;
 use crate::presets;
+use case::Given;
+use names::{Understood, understand};
 
 /// How the dump's names are understood.
 #[derive(Clone, Debug, Default)]
@@ -57,16 +59,6 @@ pub struct CheckOptions {
 /// Products of a forward pass that is run nine times without a word, in a second or two.
 const SOON: usize = 200_000_000;
 
-/// What is known before anything is judged.
-struct Understood<'a> {
-    named: Named<'a>,
-    spare: Spare<'a>,
-    /// In words, how names were understood.
-    how: String,
-    /// A guess, as a map to keep.
-    guessed: Option<String>,
-}
-
 /// Judges a dump under its model.
 ///
 /// # Errors
@@ -103,21 +95,7 @@ pub fn check(
     };
     let part = Part::new(&setting, &evidence, given.known).map_err(Problem::internal)?;
     let part = part.ok_or_else(|| Problem::Internal("a dump is there".to_owned()))?;
-    let mut notes = dump.notes.clone();
-    notes.extend(given.notes);
-    notes.extend(shortened(brought.notes.clone()));
-    notes.extend(notes_on_precision(dump, &understood.named, precision));
-    let facts = PartFacts {
-        model: subject.name.clone(),
-        architecture: subject.architecture().clone(),
-        dump: name.to_owned(),
-        names: understood.how,
-        precision,
-        case: (given.case.clone(), "what was dumped".to_owned()),
-        unused: brought.unused.clone(),
-        notes,
-        map: understood.guessed,
-    };
+    let facts = facts(name, dump, subject, (&understood, &given, &brought), precision);
     let mut results = judge_part(&subject.specs, &facts, &part.assay()).map_err(Problem::internal)?;
     results.layouts = layouts::recognise(subject, &setting, &evidence, given.known, dump, &brought, &results);
     results.diagnoses = diagnose_part(&part, &results);
@@ -127,94 +105,36 @@ pub fn check(
     Ok(results)
 }
 
+/// What is true of a dump beside its numbers.
+fn facts(
+    name: &str,
+    dump: &Dump,
+    subject: &Subject,
+    (understood, given, brought): (&Understood<'_>, &Given, &Brought),
+    precision: Precision,
+) -> PartFacts {
+    let mut notes = dump.notes.clone();
+    notes.extend(given.notes.clone());
+    notes.extend(shortened(brought.notes.clone()));
+    notes.extend(notes_on_precision(dump, &understood.named, precision));
+    PartFacts {
+        model: subject.name.clone(),
+        architecture: subject.architecture().clone(),
+        dump: name.to_owned(),
+        names: understood.how.clone(),
+        precision,
+        case: (given.case.clone(), "what was dumped".to_owned()),
+        unused: brought.unused.clone(),
+        notes,
+        map: understood.guessed.clone(),
+    }
+}
+
 /// Whether nine runs of it are soon done.
 fn is_small(subject: &Subject, case: &Case) -> bool {
     let weights = subject.specs.family.weights(subject.architecture()).unwrap_or_default();
     let weights: usize = weights.values().map(|shape| shape.iter().product::<usize>()).sum();
     weights.saturating_mul(case.tokens()).saturating_mul(case.batch()) <= SOON
-}
-
-/// The tensors of a dump by the model's names.
-fn understand<'a>(
-    dump: &'a Dump,
-    subject: &Subject,
-    options: &'a CheckOptions,
-    presets: &'a [(String, Map)],
-    guess: &'a OnceCell<Guess>,
-) -> Result<Understood<'a>, Problem> {
-    let understood = match &options.names {
-        Names::Map(name, map) => {
-            let (named, spare) = mapped_names(dump, map, subject, true).map_err(Problem::usage)?;
-            Understood { named, spare, how: format!("by the map {name}"), guessed: None }
-        }
-        Names::Any => any(dump, subject, options, presets, guess)?,
-    };
-    if understood.named.is_empty() {
-        let names: Vec<&str> = dump.tensors.keys().map(String::as_str).take(8).collect();
-        return Err(Problem::Usage(format!(
-            "no tensor of the dump is an activation of this model, {}; it holds {}{}; say with --map FILE which is which \
-             (`trialplate check --help` shows one)",
-            understood.how,
-            names.join(", "),
-            if dump.tensors.len() > names.len() { ", …" } else { "" },
-        )));
-    }
-    Ok(understood)
-}
-
-/// The names that most tensors have: the model's own first, for they need no interpretation.
-fn any<'a>(
-    dump: &'a Dump,
-    subject: &Subject,
-    options: &CheckOptions,
-    presets: &'a [(String, Map)],
-    guess: &'a OnceCell<Guess>,
-) -> Result<Understood<'a>, Problem> {
-    let own = own_names(dump, subject).map_err(Problem::usage)?;
-    let how = "by the model's own names".to_owned();
-    let mut best = Understood { named: own, spare: Spare::new(), how, guessed: None };
-    let family = &subject.specs.family.name;
-    for (name, map) in
-        presets.iter().filter(|(_, map)| map.families.is_empty() || map.families.contains(family))
-    {
-        let (named, spare) = mapped_names(dump, map, subject, false).map_err(Problem::usage)?;
-        if named.len() > best.named.len() {
-            best = Understood {
-                named,
-                spare,
-                how: format!("by the preset {name} ({})", map.about),
-                guessed: None,
-            };
-        }
-    }
-    let used: BTreeSet<&str> = best.named.values().map(|(tensor, _)| *tensor).collect();
-    let is_unknown = |name: &str| !used.contains(name) && !best.spare.contains_key(name);
-    let floats = dump.tensors.iter().filter(|(_, tensor)| tensor.dtype.is_float());
-    let (unknown, all) =
-        floats.fold((0, 0), |(unknown, all), (name, _)| (unknown + usize::from(is_unknown(name)), all + 1));
-    if unknown * 2 <= all {
-        return Ok(best);
-    }
-    // Most names are none that are known.
-    let given = case::of(dump, &mut Named::new(), subject, &options.tokens).ok().filter(|given| given.known);
-    let Some(found) = given.and_then(|given| guess::names(dump, subject, &given.case)) else {
-        return Ok(best);
-    };
-    let found = guess.get_or_init(|| found);
-    let (named, spare) = mapped_names(dump, &found.map, subject, false).map_err(Problem::usage)?;
-    if named.len() > best.named.len() {
-        let sure = match found.unsure.len() {
-            0 => "sure of all that is named".to_owned(),
-            _ => format!("not sure of {}", found.unsure.join(", ")),
-        };
-        best = Understood {
-            named,
-            spare,
-            how: format!("{}: {sure}", found.map.about),
-            guessed: Some(found.to_toml()),
-        };
-    }
-    Ok(best)
 }
 
 /// The coarsest format that activations were dumped in.

@@ -3,6 +3,7 @@
 mod groups;
 mod words;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use capture::dump::{Dump, DumpTensor};
@@ -67,41 +68,44 @@ pub(crate) fn names(dump: &Dump, subject: &Subject, case: &Case) -> Option<Guess
     let best = |candidates: &[Candidate]| candidates.iter().map(|c| c.distance).fold(f64::INFINITY, f64::min);
     found.sort_by(|(_, a), (_, b)| best(a).total_cmp(&best(b)));
     let (mut taken, mut entries, mut unsure) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for (group, mut candidates) in found {
-        let nearest = candidates.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
-        let is_double = nearest.is_some_and(|c| c.distance <= NEAR && taken.contains(&c.ours));
-        candidates.retain(|candidate| !taken.contains(&candidate.ours));
-        let is_other = |c: &Candidate| c.distance <= NEAR;
-        if is_double && !candidates.iter().any(is_other) {
-            continue;
-        }
-        candidates.sort_by(|a, b| {
-            let near = |c: &Candidate| c.distance <= NEAR;
-            let by_words = b.words.cmp(&a.words).then(a.rank.cmp(&b.rank));
-            match (near(a), near(b)) {
-                (true, true) if is_same(a.distance, b.distance) => by_words,
-                (true, true) => a.distance.total_cmp(&b.distance),
-                (true, false) => std::cmp::Ordering::Less,
-                (false, true) => std::cmp::Ordering::Greater,
-                (false, false) => by_words.then(a.distance.total_cmp(&b.distance)),
-            }
-        });
-        let Some(first) = candidates.first() else { continue };
-        let next = candidates.iter().skip(1).find(|other| !is_same(other.distance, first.distance));
-        let is_sure =
-            first.distance <= NEAR && next.is_none_or(|next| next.distance > APART * first.distance);
-        if !is_sure && first.words == 0 {
-            continue;
-        }
+    for (group, candidates) in found {
+        let Some((first, is_sure)) = chosen(candidates, &taken) else { continue };
         if !is_sure {
             unsure.push(group.template.clone());
         }
         taken.insert(first.ours.clone());
-        entries.extend(written(&group, first));
+        entries.extend(written(&group, &first));
     }
     entries.sort_by(|a: &Entry, b: &Entry| a.theirs.cmp(&b.theirs));
     let about = "guessed by values, then by words and shapes".to_owned();
     (!entries.is_empty()).then(|| Guess { map: Map { about, entries, ..Map::default() }, unsure })
+}
+
+/// What a group is most likely, of what no other group is, and whether that is sure; none where nothing speaks for it.
+fn chosen(mut candidates: Vec<Candidate>, taken: &BTreeSet<String>) -> Option<(Candidate, bool)> {
+    let is_near = |candidate: &Candidate| candidate.distance <= NEAR;
+    let nearest = candidates.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
+    let is_double = nearest.is_some_and(|nearest| is_near(nearest) && taken.contains(&nearest.ours));
+    candidates.retain(|candidate| !taken.contains(&candidate.ours));
+    if is_double && !candidates.iter().any(is_near) {
+        return None;
+    }
+    candidates.sort_by(|a, b| {
+        let by_words = b.words.cmp(&a.words).then(a.rank.cmp(&b.rank));
+        match (is_near(a), is_near(b)) {
+            (true, true) if is_same(a.distance, b.distance) => by_words,
+            (true, true) => a.distance.total_cmp(&b.distance),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) => by_words.then(a.distance.total_cmp(&b.distance)),
+        }
+    });
+    let mut candidates = candidates.into_iter();
+    let first = candidates.next()?;
+    let next = candidates.find(|other| !is_same(other.distance, first.distance));
+    let is_apart = next.is_none_or(|next| next.distance > APART * first.distance);
+    let is_sure = is_near(&first) && is_apart;
+    (is_sure || first.words > 0).then_some((first, is_sure))
 }
 
 /// Distances of tensors that hold the same values.

@@ -124,13 +124,16 @@ pub(crate) fn candidates(shape: &[Due], theirs: &DumpTensor, subject: &Subject) 
             for order in orders(&letters) {
                 for axes in joined(&order) {
                     if axes.len() == theirs.shape.len() {
-                        candidates.push((Axes::of(axes), due.clone()));
+                        candidates.push((order.len() - axes.len(), Axes::of(axes), due.clone()));
                     }
                 }
             }
         }
     }
-    candidates
+    // What joins nothing says it best.
+    candidates.sort_by_key(|(joints, _, _)| *joints);
+    let candidates = candidates.into_iter().map(|(_, axes, due)| (axes, due));
+    candidates.collect()
 }
 
 fn orders(letters: &[char]) -> Vec<Vec<char>> {

@@ -86,6 +86,11 @@ fn another_model_does_not_conform_and_the_page_says_where() {
 fn strictness_texts_and_pages() {
     let dump = dumps().join("gpt2/hidden.npz");
     assert_eq!(check(&dump, &bundled(), &["--strict"]).status.code(), Some(1));
+    let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check.html");
+    let output = check(&dump, &bundled(), &["--html", page.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("compared 7 of 7") && page.contains("07 block") && !page.contains("<script"));
     let output = check(&dump, &bundled(), &["--text", "The owner of a value"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output.stderr).contains("are not those of the dump"), "{}", said(&output.stderr));

@@ -67,13 +67,9 @@ pub(super) fn of<'a>(
         Tokens::Ids(rows) => Some(rows.clone()),
         Tokens::Text(text) => Some(vec![subject.encode(text)?]),
     };
-    let case = case(given, from_dump, &sizes)?;
-    let (mut case, known) = case;
+    let (case, known) = case(given, from_dump, &sizes)?;
     let (vocabulary, context) = (subject.size("V"), subject.size("C"));
     case.validate(vocabulary, context).map_err(|error| Problem::Dump(error.to_string()))?;
-    if !subject.specs.features.is_empty() || case.texts.is_some() {
-        case.texts = None;
-    }
     let notes = if known {
         Vec::new()
     } else {

@@ -19,9 +19,9 @@ struct Tally {
 impl Tally {
     fn put_in_all(subject: &Subject, keep: impl Fn(&str) -> bool) -> Self {
         let (mut tally, specs) = (Self::default(), &subject.specs);
-        let case = case(subject, 2, 11, &[11]);
+        let case = case(subject, 1, 8, &[8]);
         let order = subject.model.graph.order(subject.architecture().layers).unwrap();
-        let whole = right(subject, 2, 11);
+        let whole = right(subject, 1, 8);
         for (_, fault) in specs.faults().filter(|(_, fault)| !fault.places.is_empty()) {
             let Ok(mutations) = specs.mutated(&fault.places, &subject.model.graph, subject.architecture())
             else {
@@ -123,15 +123,14 @@ fn single_mistakes_are_found_where_they_are_and_named() {
 }
 
 #[test]
-fn of_hidden_states_alone_most_mistakes_are_still_seen() {
-    for subject in [bundled(), qwen3()] {
-        let keep = |name: &str| name == "token_ids" || name == "embd" || name == "logits" || is_stream(name);
-        let tally = Tally::put_in_all(&subject, keep);
-        println!("{} of {} named; {tally:#?}", tally.named, tally.all());
-        assert!(tally.elsewhere.is_empty(), "{tally:#?}");
-        assert!(tally.unseen.len() * 3 <= tally.all(), "{tally:#?}");
-        assert!(tally.named * 2 >= tally.all(), "{tally:#?}");
-    }
+fn of_hidden_states_alone_most_mistakes_are_still_seen_and_named() {
+    let subject = qwen3();
+    let keep = |name: &str| name == "token_ids" || name == "embd" || name == "logits" || is_stream(name);
+    let tally = Tally::put_in_all(&subject, keep);
+    println!("{} of {} named; {tally:#?}", tally.named, tally.all());
+    assert!(tally.elsewhere.is_empty(), "{tally:#?}");
+    assert!(tally.unseen.len() * 3 <= tally.all(), "{tally:#?}");
+    assert!(tally.named * 2 >= tally.all(), "{tally:#?}");
 }
 
 fn is_stream(name: &str) -> bool {
