@@ -45,7 +45,8 @@ class _Author:
 
     def _assayed(self, captures: Captures) -> Assayed:
         evidence, case, assayed = self.evidence, self.case, Assayed(self.case)
-        comparer = CaseComparer(evidence, case, captures, evidence.plan.confidence(evidence.cases))
+        confidence = evidence.plan.confidence(evidence.cases)
+        comparer = CaseComparer(evidence, case, captures, confidence)
         for task in tasks(evidence, case):
             found = comparer.outcome(task)
             assert found is not None
@@ -69,7 +70,7 @@ class _Author:
             outcome = _as_measured(captures, pair.label, pair.required, agreed.found)
             self.quorum.append({"name": name, "between": pair.between, "outcome": outcome})
         assayed.unexpected = unexpected(evidence, case, captures)
-        examiner = Examiner(evidence, case, captures)
+        examiner = Examiner(evidence, case, captures, confidence)
         for spec in evidence.specs:
             for requirement in spec.requirements:
                 if requirement.check not in JUDGED_OTHERWISE:
